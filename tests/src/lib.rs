@@ -1,0 +1,1 @@
+//! Test tiers of pinhole and the helpers they share.
