@@ -177,7 +177,7 @@ pub enum ParsePeerIdError {
     #[error("{0}")]
     OtherFormat(OtherFormat),
     /// The text does not begin with `pin1`.
-    #[error("a peer id begins with pin1; `node id` prints your own")]
+    #[error("a peer id begins with pin1, as the `id` command prints it")]
     Prefix,
     /// The text has the right prefix and another length than 62.
     #[error("a peer id has 62 characters and this one has {0}; copy it again in full")]
@@ -287,15 +287,15 @@ impl fmt::Display for OtherFormat {
         f.write_str(match self {
             Self::Libp2p => {
                 "this is a libp2p peer id, and pinhole's begin with pin1; ask the peer for the \
-                 output of `node id`"
+                 output of the `id` command"
             }
             Self::Hex => {
                 "this is a key in hexadecimal (64 digits), and pinhole's ids begin with pin1; ask \
-                 the peer for the output of `node id`"
+                 the peer for the output of the `id` command"
             }
             Self::Base32 => {
                 "this looks like a base32 id of another program, and pinhole's begin with pin1; \
-                 ask the peer for the output of `node id`"
+                 ask the peer for the output of the `id` command"
             }
         })
     }

@@ -1,0 +1,204 @@
+//! Frames: how a stream is cut into messages. SPEC §6.2.
+
+use thiserror::Error;
+
+use crate::code::StreamCode;
+
+/// Bytes of the longest length prefix. RFC 9000 §16.
+const MAX_PREFIX: usize = 8;
+
+/// Appends a frame: the length of `body` as a QUIC varint in its shortest form, then `body`.
+pub fn encode_frame(body: &[u8], out: &mut Vec<u8>) {
+    encode_varint(body.len() as u64, out);
+    out.extend_from_slice(body);
+}
+
+/// Appends a QUIC varint in its shortest form. RFC 9000 §16.
+///
+/// Values from 2^62 on do not exist on the wire; their two top bits are lost.
+pub fn encode_varint(value: u64, out: &mut Vec<u8>) {
+    match value {
+        0..=0x3f => out.push(value as u8),
+        0x40..=0x3fff => out.extend_from_slice(&(value as u16 | 0x4000).to_be_bytes()),
+        0x4000..=0x3fff_ffff => out.extend_from_slice(&(value as u32 | 0x8000_0000).to_be_bytes()),
+        _ => out.extend_from_slice(&(value | 0xc000_0000_0000_0000).to_be_bytes()),
+    }
+}
+
+/// Cuts the bytes of one stream direction into frames.
+///
+/// *Purpose*: gives whole frames, whatever the pieces in which they arrive. *Inputs*: pieces of
+/// the stream in order. *Outputs*: frame bodies. *Not handled*: what a body means.
+///
+/// Memory: at most `limit` bytes and the prefix, and never more than twice what has arrived.
+#[derive(Debug)]
+pub struct FrameDecoder {
+    limit: usize,
+    prefix: Prefix,
+    /// The length of the frame under way, once its prefix is complete.
+    length: Option<usize>,
+    body: Vec<u8>,
+}
+
+impl FrameDecoder {
+    /// A decoder that refuses frames longer than `limit` bytes.
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Self { limit, prefix: Prefix::new(), length: None, body: Vec::new() }
+    }
+
+    /// Changes the limit for the frames whose length has not been read yet: a stream's first frame
+    /// is its header, and the protocol that the header names decides about the others.
+    pub const fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Takes bytes off the front of `input` up to the end of one frame, and returns that frame if
+    /// it is complete. With `None`, all of `input` was taken and more is needed.
+    ///
+    /// # Errors
+    /// [`FrameError`]; the stream is then of no further use.
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Vec<u8>>, FrameError> {
+        let Some(length) = self.read_length(input)? else { return Ok(None) };
+        let missing = length - self.body.len();
+        let (piece, rest) = input.split_at(missing.min(input.len()));
+        *input = rest;
+        self.append(piece, length);
+        if self.body.len() < length {
+            return Ok(None);
+        }
+        self.length = None;
+        Ok(Some(std::mem::take(&mut self.body)))
+    }
+
+    /// How many more bytes the frame under way surely needs; a reader that asks for no more than
+    /// this never reads into the next frame.
+    #[must_use]
+    pub fn wants(&self) -> usize {
+        match self.length {
+            Some(length) => length - self.body.len(),
+            None => self.prefix.wants(),
+        }
+    }
+
+    /// Whether the stream may end here: between two frames.
+    #[must_use]
+    pub const fn is_between_frames(&self) -> bool {
+        self.length.is_none() && self.prefix.have == 0
+    }
+
+    /// Says that the stream has ended.
+    ///
+    /// # Errors
+    /// [`FrameError::Truncated`] when it ended in the middle of a frame.
+    pub const fn finish(&self) -> Result<(), FrameError> {
+        if self.is_between_frames() { Ok(()) } else { Err(FrameError::Truncated) }
+    }
+
+    fn read_length(&mut self, input: &mut &[u8]) -> Result<Option<usize>, FrameError> {
+        if self.length.is_none() {
+            let Some(length) = self.prefix.read(input)? else { return Ok(None) };
+            let within = usize::try_from(length).ok().filter(|&length| length <= self.limit);
+            let too_large = FrameError::TooLarge { length, limit: self.limit };
+            self.length = Some(within.ok_or(too_large)?);
+        }
+        Ok(self.length)
+    }
+
+    /// Grows by doubling, so that each byte is copied a bounded number of times and a length that
+    /// is only announced costs nothing.
+    fn append(&mut self, piece: &[u8], length: usize) {
+        let needed = self.body.len() + piece.len();
+        if needed > self.body.capacity() {
+            let capacity = needed.max(self.body.capacity().saturating_mul(2)).min(length);
+            self.body.reserve_exact(capacity - self.body.len());
+        }
+        self.body.extend_from_slice(piece);
+    }
+}
+
+/// The length prefix under way.
+#[derive(Debug)]
+struct Prefix {
+    bytes: [u8; MAX_PREFIX],
+    have: usize,
+}
+
+impl Prefix {
+    const fn new() -> Self {
+        Self { bytes: [0; MAX_PREFIX], have: 0 }
+    }
+
+    /// Bytes of the whole prefix, which its first byte tells.
+    const fn length(&self) -> usize {
+        1 << (self.bytes[0] >> 6)
+    }
+
+    const fn wants(&self) -> usize {
+        if self.have == 0 { 1 } else { self.length() - self.have }
+    }
+
+    fn read(&mut self, input: &mut &[u8]) -> Result<Option<u64>, FrameError> {
+        while let Some((&byte, rest)) = input.split_first() {
+            *input = rest;
+            self.bytes[self.have] = byte;
+            self.have += 1;
+            if self.have == self.length() {
+                return self.take().map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self) -> Result<u64, FrameError> {
+        let length = self.length();
+        let first = u64::from(self.bytes[0] & 0x3f);
+        let value = self.bytes[1..length].iter().fold(first, |acc, &b| acc << 8 | u64::from(b));
+        *self = Self::new();
+        if length > 1 && value >> (length * 4 - 2) == 0 {
+            return Err(FrameError::NotMinimal);
+        }
+        Ok(value)
+    }
+}
+
+/// Why the bytes of a stream are not frames. The sender of the frame is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// The length is beyond the limit; nothing of the body was kept.
+    #[error("the frame has {length} bytes and {limit} are allowed")]
+    TooLarge {
+        /// The length that the prefix states.
+        length: u64,
+        /// What is allowed here.
+        limit: usize,
+    },
+    /// The length is not in the shortest of its forms.
+    #[error("the length of the frame is not in its shortest form")]
+    NotMinimal,
+    /// The stream ended in the middle of a frame.
+    #[error("the stream ended in the middle of a frame")]
+    Truncated,
+}
+
+impl FrameError {
+    /// The code with which the stream is given up. SPEC §6.4.
+    #[must_use]
+    pub const fn code(&self) -> StreamCode {
+        match self {
+            Self::TooLarge { .. } => StreamCode::FrameTooLarge,
+            Self::NotMinimal | Self::Truncated => StreamCode::Malformed,
+        }
+    }
+
+    /// The name of the error in the vectors.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::NotMinimal => "not_minimal",
+            Self::Truncated => "truncated",
+        }
+    }
+}
