@@ -1,0 +1,323 @@
+//! The gate (core), SPEC §5: what a stranger sends gets no answer and leaves no state.
+//!
+//! *Purpose*: decide which datagrams with a long header reach the accepting quinn endpoint.
+//!
+//! *Inputs*: datagrams as they came in, with their source and 32 random bytes for our ephemeral
+//! key; datagrams as they go out; word from the endpoint when a connection is confirmed or over.
+//!
+//! *Outputs*: a verdict for each datagram in, further destinations for each datagram out, and the
+//! Noise result of each admitted Hello, so that nothing is computed twice.
+//!
+//! *Not handled*: short headers (they need a connection id that quinn knows), packets for
+//! connections that we dialed, and which peers are allowed (an `Admission` says so).
+
+mod half_open;
+mod replay;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use pinhole_proto::{NetworkKey, PeerId};
+use quinn_proto::{Side as QuicSide, transport_parameters::TransportParameters};
+use zeroize::Zeroizing;
+
+pub(crate) use self::half_open::Standing;
+use self::{half_open::HalfOpenTable, replay::Replay};
+use crate::{
+    Admission,
+    handshake::{
+        Acceptor, InitialSalt, InitialSecrets, MAX_HELLO_LEN, Message, Secret, SharedSecrets,
+        StaticKey,
+    },
+    packet::{self, Initial, MIN_INITIAL_DATAGRAM},
+    session,
+};
+
+/// How long a dialer may take to confirm (SPEC §5.4).
+pub(crate) const HALF_OPEN_TIME: Duration = Duration::from_secs(5);
+/// Peers whose greatest counter is remembered (SPEC §5.3).
+pub(crate) const REPLAY_PEERS: usize = 1024;
+
+/// What to do with a datagram that has a long header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// quinn may see it.
+    Pass,
+    /// It never came.
+    Drop(Reason),
+}
+
+/// Why a datagram was dropped. Nobody but the operator learns this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Not a whole Initial of our version, or too short a datagram.
+    Malformed,
+    /// Not an Initial, and of no connection that is opening.
+    Unknown,
+    /// Does not open under our Initial keys: the sender does not know our id and network.
+    Foreign,
+    /// The Hello does not authenticate.
+    Unauthenticated,
+    /// The peer is not admitted.
+    Denied,
+    /// The counter was used before.
+    Replayed,
+    /// Too many connections are opening.
+    Full,
+}
+
+/// How many datagrams the gate let in or dropped, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GateCounters {
+    /// Hellos admitted.
+    pub admitted: u64,
+    /// Authenticated Hellos that were asked to prove their address, because too many
+    /// connections were opening.
+    pub retried: u64,
+    /// Dropped: not a whole Initial of our QUIC version.
+    pub malformed: u64,
+    /// Dropped: a packet of no connection that is opening.
+    pub unknown: u64,
+    /// Dropped: the sender does not know our id and network key.
+    pub foreign: u64,
+    /// Dropped: the Hello does not authenticate.
+    pub unauthenticated: u64,
+    /// Dropped: the peer is not allowed.
+    pub denied: u64,
+    /// Dropped: a counter that was used before.
+    pub replayed: u64,
+    /// Dropped: too many connections are opening.
+    pub full: u64,
+}
+
+/// A Hello that passed, with what it takes to answer it.
+pub(crate) struct Admitted {
+    pub(crate) acceptor: Acceptor,
+    pub(crate) parameters: TransportParameters,
+}
+
+pub(crate) struct Gate {
+    key: StaticKey,
+    network: NetworkKey,
+    salt: InitialSalt,
+    shared: SharedSecrets,
+    half_open: HalfOpenTable,
+    replay: Replay,
+    counters: GateCounters,
+}
+
+impl Gate {
+    pub(crate) fn new(
+        key: StaticKey,
+        network: NetworkKey,
+        shared: SharedSecrets,
+        max_half_open: usize,
+    ) -> Self {
+        let salt = InitialSalt::new(&network, &key.peer_id);
+        Self {
+            key,
+            network,
+            salt,
+            shared,
+            half_open: HalfOpenTable::new(max_half_open),
+            replay: Replay::new(REPLAY_PEERS),
+            counters: GateCounters::default(),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> GateCounters {
+        self.counters
+    }
+
+    /// Connections that are opening now.
+    pub(crate) fn half_open(&self) -> usize {
+        self.half_open.unconfirmed()
+    }
+
+    /// A datagram with a long header of our version came in for the accepting endpoint.
+    ///
+    /// `ephemeral` is asked for 32 fresh random bytes only when a Hello is read.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+        ephemeral: impl FnOnce() -> [u8; 32],
+        admission: &dyn Admission,
+    ) -> Verdict {
+        let verdict = match self.judge(now, source, datagram, ephemeral, admission) {
+            Ok(()) => return Verdict::Pass,
+            Err(reason) => Verdict::Drop(reason),
+        };
+        self.count(verdict);
+        verdict
+    }
+
+    fn judge(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+        ephemeral: impl FnOnce() -> [u8; 32],
+        admission: &dyn Admission,
+    ) -> Result<(), Reason> {
+        let (initial, dcid, scid) = match packet::classify(datagram, self.network.quic_version()) {
+            packet::Kind::Long { initial, dcid, scid, .. } => (initial, dcid, scid),
+            _ => return Err(Reason::Malformed),
+        };
+        let known = self.half_open.of_cid(dcid);
+        if let Some(entry) = known
+            && (!initial || entry.knows(source))
+        {
+            self.half_open.received(dcid, source, datagram.len());
+            return Ok(());
+        }
+        if !initial {
+            return Err(Reason::Unknown);
+        }
+        if datagram.len() < MIN_INITIAL_DATAGRAM {
+            return Err(Reason::Malformed);
+        }
+        let packet = Initial::parse(datagram).ok_or(Reason::Malformed)?;
+        if let Some(entry) = known {
+            // The same dialer by another way: its answers will go there too (SPEC §5.5).
+            packet.open(entry.secret()).ok_or(Reason::Foreign)?;
+            self.half_open.add_source(dcid, source, datagram.len());
+            return Ok(());
+        }
+        let secret = InitialSecrets::new(&self.salt, dcid).dialer;
+        self.open(now, source, datagram.len(), &packet, scid, secret, ephemeral, admission)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that is known of one datagram")]
+    fn open(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        len: usize,
+        packet: &Initial<'_>,
+        scid: &[u8],
+        secret: Secret,
+        ephemeral: impl FnOnce() -> [u8; 32],
+        admission: &dyn Admission,
+    ) -> Result<(), Reason> {
+        if !packet.may_open() {
+            return Err(Reason::Malformed);
+        }
+        let frames = packet.open(&secret).ok_or(Reason::Foreign)?;
+        let hello = whole_hello(&frames).ok_or(Reason::Unauthenticated)?;
+        let admitted = self.read_hello(hello, ephemeral)?;
+        let (peer, counter) = (admitted.acceptor.hello.dialer, admitted.acceptor.hello.counter);
+        if !admission.admits(&peer) {
+            return Err(Reason::Denied);
+        }
+        if !self.replay.is_new(&peer, counter) {
+            return Err(Reason::Replayed);
+        }
+        let standing = self.half_open.standing(now, packet.has_token);
+        match standing {
+            Standing::Full => return Err(Reason::Full),
+            // Nothing is kept: the endpoint sends a Retry, since it finds no entry (SPEC §5.4).
+            Standing::MustValidate if !packet.has_token => {
+                self.counters.retried += 1;
+                return Ok(());
+            }
+            Standing::Room | Standing::MustValidate => {}
+        }
+        self.counters.admitted += 1;
+        self.replay.record(peer, counter);
+        let must_validate = standing == Standing::MustValidate;
+        let id = ephemeral_of(hello);
+        self.half_open.insert(
+            id,
+            half_open::HalfOpen::new(admitted, secret, scid, (source, len), now, must_validate),
+            packet.dcid,
+        );
+        Ok(())
+    }
+
+    fn read_hello(
+        &self,
+        hello: &[u8],
+        ephemeral: impl FnOnce() -> [u8; 32],
+    ) -> Result<Admitted, Reason> {
+        let ephemeral = Zeroizing::new(ephemeral());
+        let acceptor = Acceptor::read(&self.key, &self.network, hello, ephemeral, &self.shared)
+            .map_err(|_| Reason::Unauthenticated)?;
+        let parameters =
+            session::read_parameters(QuicSide::Server, &acceptor.hello.parameters)
+                .map_err(|_| Reason::Unauthenticated)?;
+        Ok(Admitted { acceptor, parameters })
+    }
+
+    /// The Noise result for the body of a Hello that quinn read, once.
+    pub(crate) fn take_admitted(&mut self, hello: &[u8]) -> Option<Admitted> {
+        self.half_open.take_admitted(&ephemeral_of(hello))
+    }
+
+    /// A datagram with a long header leaves for `destination`: the further addresses to which the
+    /// same bytes go, because the dialer was heard from there (SPEC §5.5).
+    pub(crate) fn handle_transmit(
+        &mut self,
+        destination: SocketAddr,
+        datagram: &[u8],
+    ) -> Vec<SocketAddr> {
+        match packet::classify(datagram, self.network.quic_version()) {
+            packet::Kind::Long { dcid, scid, retry: false, .. } => {
+                self.half_open.sent(dcid, scid, destination, datagram.len())
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the endpoint should do with the connection whose first Initial had this id.
+    ///
+    /// False: ask for a Retry, and keep nothing.
+    pub(crate) fn may_accept(&mut self, orig_dcid: &[u8], address_validated: bool) -> bool {
+        let room = |entry: &half_open::HalfOpen| !entry.must_validate();
+        let accept = address_validated || self.half_open.of_cid(orig_dcid).is_some_and(room);
+        if !accept {
+            self.half_open.forget(orig_dcid);
+        }
+        accept
+    }
+
+    /// The connection is confirmed or over: it no longer counts as opening.
+    pub(crate) fn settle(&mut self, dialer: &PeerId, counter: u64) {
+        self.half_open.settle(dialer, counter);
+    }
+
+    fn count(&mut self, verdict: Verdict) {
+        let Verdict::Drop(reason) = verdict else { return };
+        let counter = match reason {
+            Reason::Malformed => &mut self.counters.malformed,
+            Reason::Unknown => &mut self.counters.unknown,
+            Reason::Foreign => &mut self.counters.foreign,
+            Reason::Unauthenticated => &mut self.counters.unauthenticated,
+            Reason::Denied => &mut self.counters.denied,
+            Reason::Replayed => &mut self.counters.replayed,
+            Reason::Full => &mut self.counters.full,
+        };
+        *counter += 1;
+    }
+}
+
+/// The body of a Hello that fills the CRYPTO data of `frames` exactly.
+fn whole_hello(frames: &[u8]) -> Option<&[u8]> {
+    let crypto = packet::only_crypto_frame(frames)?;
+    match Message::decode(crypto).ok()?? {
+        (Message::Hello(body), len) if len == crypto.len() && body.len() <= MAX_HELLO_LEN => {
+            Some(body)
+        }
+        _ => None,
+    }
+}
+
+/// The dialer's ephemeral key names its handshake: no two have the same.
+fn ephemeral_of(hello: &[u8]) -> [u8; 32] {
+    hello.first_chunk().copied().unwrap_or_default()
+}

@@ -1,0 +1,224 @@
+//! Connections that are opening: admitted, and not confirmed yet (SPEC §5.4, §5.5).
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::Instant,
+};
+
+use pinhole_proto::PeerId;
+
+use super::{Admitted, HALF_OPEN_TIME};
+use crate::handshake::Secret;
+
+/// Sources of one dialer to which answers go (SPEC §5.5).
+const MAX_SOURCES: usize = 3;
+/// Bytes sent to a source for each byte that came from it (RFC 9000 §8.1).
+const AMPLIFICATION: usize = 3;
+/// Confirmed connections whose last Initials are still let through, in multiples of the cap.
+const LINGERING: usize = 4;
+/// Connection ids of one entry: that of the first Initial, and ours.
+const MAX_CIDS: usize = 4;
+
+/// Whether another connection may open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Room,
+    /// Only for a dialer that has shown its address by a Retry token.
+    MustValidate,
+    Full,
+}
+
+/// Entries are named by the ephemeral key of their Hello.
+type Id = [u8; 32];
+
+pub(super) struct HalfOpenTable {
+    max: usize,
+    entries: BTreeMap<Id, HalfOpen>,
+    by_cid: BTreeMap<Vec<u8>, Id>,
+}
+
+pub(crate) struct HalfOpen {
+    admitted: Option<Admitted>,
+    dialer: PeerId,
+    counter: u64,
+    secret: Secret,
+    dialer_cid: Vec<u8>,
+    cids: Vec<Vec<u8>>,
+    sources: Vec<Source>,
+    expires: Instant,
+    must_validate: bool,
+    settled: bool,
+}
+
+struct Source {
+    addr: SocketAddr,
+    received: usize,
+    sent: usize,
+}
+
+impl HalfOpen {
+    pub(super) fn new(
+        admitted: Admitted,
+        secret: Secret,
+        dialer_cid: &[u8],
+        (addr, received): (SocketAddr, usize),
+        now: Instant,
+        must_validate: bool,
+    ) -> Self {
+        let hello = &admitted.acceptor.hello;
+        Self {
+            dialer: hello.dialer,
+            counter: hello.counter,
+            admitted: Some(admitted),
+            secret,
+            dialer_cid: dialer_cid.to_vec(),
+            cids: Vec::new(),
+            sources: vec![Source { addr, received, sent: 0 }],
+            expires: now + HALF_OPEN_TIME,
+            must_validate,
+            settled: false,
+        }
+    }
+
+    pub(super) fn knows(&self, source: SocketAddr) -> bool {
+        self.sources.len() >= MAX_SOURCES || self.sources.iter().any(|s| s.addr == source)
+    }
+
+    pub(super) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    pub(super) fn must_validate(&self) -> bool {
+        self.must_validate
+    }
+
+    fn received(&mut self, source: SocketAddr, len: usize) {
+        if let Some(source) = self.sources.iter_mut().find(|s| s.addr == source) {
+            source.received = source.received.saturating_add(len);
+        }
+    }
+
+    /// The sources other than `destination` that may get `len` bytes more.
+    fn others(&mut self, destination: SocketAddr, len: usize) -> Vec<SocketAddr> {
+        let allowed = |source: &&mut Source| {
+            source.addr != destination
+                && source.sent.saturating_add(len) <= source.received.saturating_mul(AMPLIFICATION)
+        };
+        let others = self.sources.iter_mut().filter(allowed);
+        others
+            .map(|source| {
+                source.sent += len;
+                source.addr
+            })
+            .collect()
+    }
+}
+
+impl HalfOpenTable {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, entries: BTreeMap::new(), by_cid: BTreeMap::new() }
+    }
+
+    pub(super) fn unconfirmed(&self) -> usize {
+        self.entries.values().filter(|entry| !entry.settled).count()
+    }
+
+    /// Forgets what expired, and says whether there is room for one more.
+    pub(super) fn standing(&mut self, now: Instant, has_token: bool) -> Standing {
+        self.expire(now);
+        match self.unconfirmed() {
+            open if open < self.max => Standing::Room,
+            open if has_token && open >= 2 * self.max => Standing::Full,
+            _ => Standing::MustValidate,
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        let expired: Vec<Id> =
+            self.entries.iter().filter(|(_, e)| e.expires <= now).map(|(id, _)| *id).collect();
+        expired.iter().for_each(|id| self.remove(id));
+    }
+
+    pub(super) fn insert(&mut self, id: Id, entry: HalfOpen, dcid: &[u8]) {
+        if self.entries.len() >= (LINGERING + 2) * self.max {
+            let settled = self.entries.iter().filter(|(_, e)| e.settled);
+            let oldest = settled.min_by_key(|(_, e)| e.expires).map(|(id, _)| *id);
+            oldest.iter().for_each(|id| self.remove(id));
+        }
+        self.entries.insert(id, entry);
+        self.add_cid(id, dcid);
+    }
+
+    fn remove(&mut self, id: &Id) {
+        for cid in self.entries.remove(id).map(|entry| entry.cids).unwrap_or_default() {
+            self.by_cid.remove(&cid);
+        }
+    }
+
+    pub(super) fn forget(&mut self, cid: &[u8]) {
+        if let Some(id) = self.by_cid.get(cid).copied() {
+            self.remove(&id);
+        }
+    }
+
+    fn add_cid(&mut self, id: Id, cid: &[u8]) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if entry.cids.len() < MAX_CIDS && !entry.cids.iter().any(|known| known == cid) {
+            entry.cids.push(cid.to_vec());
+            self.by_cid.insert(cid.to_vec(), id);
+        }
+    }
+
+    pub(super) fn of_cid(&self, cid: &[u8]) -> Option<&HalfOpen> {
+        self.by_cid.get(cid).and_then(|id| self.entries.get(id))
+    }
+
+    fn of_cid_mut(&mut self, cid: &[u8]) -> Option<&mut HalfOpen> {
+        self.by_cid.get(cid).and_then(|id| self.entries.get_mut(id))
+    }
+
+    pub(super) fn received(&mut self, cid: &[u8], source: SocketAddr, len: usize) {
+        if let Some(entry) = self.of_cid_mut(cid) {
+            entry.received(source, len);
+        }
+    }
+
+    pub(super) fn add_source(&mut self, cid: &[u8], addr: SocketAddr, received: usize) {
+        if let Some(entry) = self.of_cid_mut(cid)
+            && !entry.settled
+        {
+            entry.sources.push(Source { addr, received, sent: 0 });
+        }
+    }
+
+    pub(super) fn take_admitted(&mut self, id: &Id) -> Option<Admitted> {
+        self.entries.get_mut(id)?.admitted.take()
+    }
+
+    /// A packet of ours to the dialer's id `dcid` leaves for `destination` and names our `scid`.
+    pub(super) fn sent(
+        &mut self,
+        dcid: &[u8],
+        scid: &[u8],
+        destination: SocketAddr,
+        len: usize,
+    ) -> Vec<SocketAddr> {
+        let opening = self.entries.iter_mut().find(|(_, entry)| {
+            !entry.settled
+                && entry.dialer_cid == dcid
+                && entry.sources.iter().any(|s| s.addr == destination)
+        });
+        let Some((&id, entry)) = opening else { return Vec::new() };
+        let others = entry.others(destination, len);
+        self.add_cid(id, scid);
+        others
+    }
+
+    pub(super) fn settle(&mut self, dialer: &PeerId, counter: u64) {
+        let entries = self.entries.values_mut();
+        entries
+            .filter(|entry| entry.dialer == *dialer && entry.counter == counter)
+            .for_each(|entry| entry.settled = true);
+    }
+}

@@ -1,0 +1,364 @@
+//! Frames over one bidirectional QUIC stream (shell), SPEC §6.
+
+use bytes::Bytes;
+use pinhole_proto::{FrameDecoder, PeerId, Protocol, StreamCode, StreamHeader, encode_frame};
+use quinn::{ReadError, RecvStream, SendStream, WriteError};
+
+use crate::{Connection, StreamError, connection::var_int};
+
+/// Bytes that are taken from QUIC at a time.
+const READ_CHUNK: usize = 64 << 10;
+
+/// A stream that the peer opened, before its header was read.
+#[derive(Debug)]
+pub struct Offer {
+    connection: Connection,
+    send: SendStream,
+    recv: RecvStream,
+}
+
+impl Offer {
+    pub(crate) fn new(connection: Connection, send: SendStream, recv: RecvStream) -> Self {
+        Self { connection, send, recv }
+    }
+
+    /// Reads the header, which names the protocol. The stream then has the frame limit that
+    /// `limit` gives for it; `None` refuses the stream as of an unknown protocol.
+    ///
+    /// # Errors
+    /// [`StreamError`] if the header is not valid, the peer gave up, or the protocol is unknown.
+    pub async fn open(
+        self,
+        limit: impl FnOnce(&Protocol) -> Option<usize>,
+    ) -> Result<Stream, StreamError> {
+        let mut recv = Receiver::new(self.recv, StreamHeader::LIMIT);
+        let mut send = Sender::new(self.send, usize::MAX);
+        let protocol = match recv.header().await {
+            Ok(protocol) => protocol,
+            Err(error) => {
+                send.refuse(&mut recv, StreamCode::Malformed);
+                return Err(error);
+            }
+        };
+        let Some(limit) = limit(&protocol) else {
+            send.refuse(&mut recv, StreamCode::UnknownProtocol);
+            return Err(StreamError::Refused(StreamCode::UnknownProtocol));
+        };
+        recv.set_limit(limit);
+        send.limit = limit;
+        let connection = self.connection;
+        Ok(Stream {
+            protocol,
+            send: SendHalf { sender: send, connection: connection.clone() },
+            recv: RecvHalf { receiver: recv, connection },
+        })
+    }
+
+    /// Refuses the stream without reading its header.
+    pub fn refuse(mut self, code: StreamCode) {
+        refuse(&mut self.send, &mut self.recv, code);
+    }
+}
+
+/// A stream of frames for one protocol. Sending waits while the peer or the network is slow.
+/// Dropping it gives the stream up: the peer sees [`StreamCode::Cancelled`] unless it was
+/// finished.
+#[derive(Debug)]
+pub struct Stream {
+    protocol: Protocol,
+    send: SendHalf,
+    recv: RecvHalf,
+}
+
+impl Stream {
+    pub(crate) fn opened(
+        connection: Connection,
+        send: SendStream,
+        recv: RecvStream,
+        protocol: &Protocol,
+        limit: usize,
+    ) -> Self {
+        let mut sender = Sender::new(send, limit);
+        sender.queue_header(protocol);
+        let receiver = Receiver::new(recv, limit);
+        Self {
+            protocol: protocol.clone(),
+            send: SendHalf { sender, connection: connection.clone() },
+            recv: RecvHalf { receiver, connection },
+        }
+    }
+
+    /// The protocol that the header named.
+    pub fn protocol(&self) -> &Protocol {
+        &self.protocol
+    }
+
+    /// The peer at the other end.
+    pub fn peer(&self) -> PeerId {
+        self.send.connection.peer()
+    }
+
+    /// The connection that carries the stream.
+    pub fn connection(&self) -> &Connection {
+        &self.send.connection
+    }
+
+    /// Sends one frame; returns once QUIC has taken all of it.
+    ///
+    /// # Errors
+    /// See [`StreamError`]. Not cancel safe: a cancelled frame is sent in part.
+    pub async fn send(&mut self, frame: &[u8]) -> Result<(), StreamError> {
+        self.send.send(frame).await
+    }
+
+    /// The next frame; `None` when the peer has finished. Cancel safe.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn recv(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
+        self.send.sender.flush().await?;
+        self.recv.recv().await
+    }
+
+    /// Ends our direction; frames that were sent still arrive.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn finish(&mut self) -> Result<(), StreamError> {
+        self.send.finish().await
+    }
+
+    /// Waits until the peer has acknowledged all that was sent before `finish`.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn finished(&mut self) -> Result<(), StreamError> {
+        self.send.finished().await
+    }
+
+    /// Gives up both directions and tells the peer why.
+    pub fn refuse(mut self, code: StreamCode) {
+        self.send.sender.refuse(&mut self.recv.receiver, code);
+    }
+
+    /// Streams with a higher number are sent first; 0 is the default.
+    pub fn set_priority(&self, priority: i32) {
+        // An error says only that the stream is already over.
+        let _ = self.send.sender.stream.set_priority(priority);
+    }
+
+    /// The two directions, to be used by two tasks.
+    pub fn split(self) -> (SendHalf, RecvHalf) {
+        (self.send, self.recv)
+    }
+}
+
+/// The sending direction of a [`Stream`].
+#[derive(Debug)]
+pub struct SendHalf {
+    sender: Sender,
+    connection: Connection,
+}
+
+impl SendHalf {
+    /// As [`Stream::send`].
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn send(&mut self, frame: &[u8]) -> Result<(), StreamError> {
+        self.sender.send(frame).await
+    }
+
+    /// Sends bytes as they are, for protocols that frame their bulk data themselves.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn write_all(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
+        self.sender.flush().await?;
+        self.sender.stream.write_all(bytes).await.map_err(write_error)
+    }
+
+    /// Ends this direction.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn finish(&mut self) -> Result<(), StreamError> {
+        self.sender.finish().await
+    }
+
+    /// Waits until the peer has acknowledged all that was sent before `finish`.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn finished(&mut self) -> Result<(), StreamError> {
+        match self.sender.stream.stopped().await {
+            Ok(None) => Ok(()),
+            Ok(Some(code)) => Err(StreamError::Refused(StreamCode::from_code(code.into_inner()))),
+            Err(quinn::StoppedError::ZeroRttRejected) => Err(StreamError::EarlyDataRejected),
+            Err(quinn::StoppedError::ConnectionLost(error)) => {
+                Err(StreamError::Closed(error.into()))
+            }
+        }
+    }
+}
+
+/// The receiving direction of a [`Stream`].
+#[derive(Debug)]
+pub struct RecvHalf {
+    receiver: Receiver,
+    connection: Connection,
+}
+
+impl RecvHalf {
+    /// As [`Stream::recv`].
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn recv(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
+        self.receiver.recv().await
+    }
+
+    /// Bytes as they come, at most `max`; `None` when the peer has finished. Cancel safe.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
+        let buffered = self.receiver.frames.take_buffered(max);
+        if !buffered.is_empty() {
+            return Ok(Some(buffered.into()));
+        }
+        let chunk = self.receiver.stream.read_chunk(max, true).await.map_err(read_error)?;
+        Ok(chunk.map(|chunk| chunk.bytes))
+    }
+
+    /// Tells the peer to stop sending.
+    pub fn stop(&mut self, code: StreamCode) {
+        // An error says only that the stream is already over.
+        let _ = self.receiver.stream.stop(var_int(code.code()));
+    }
+
+    /// The peer at the other end.
+    pub fn peer(&self) -> PeerId {
+        self.connection.peer()
+    }
+}
+
+/// Frames out.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    stream: SendStream,
+    limit: usize,
+    /// Framed bytes that were not handed to QUIC yet: the header, until the first frame.
+    pending: Vec<u8>,
+    finished: bool,
+}
+
+impl Sender {
+    pub(crate) fn new(stream: SendStream, limit: usize) -> Self {
+        Self { stream, limit, pending: Vec::new(), finished: false }
+    }
+
+    pub(crate) fn queue_header(&mut self, protocol: &Protocol) {
+        encode_frame(&StreamHeader::new(protocol.clone()).encode(), &mut self.pending);
+    }
+
+    pub(crate) fn refuse(&mut self, receiver: &mut Receiver, code: StreamCode) {
+        refuse(&mut self.stream, &mut receiver.stream, code);
+    }
+
+    pub(crate) async fn send(&mut self, frame: &[u8]) -> Result<(), StreamError> {
+        if frame.len() > self.limit {
+            return Err(StreamError::TooLong { len: frame.len(), limit: self.limit });
+        }
+        encode_frame(frame, &mut self.pending);
+        self.flush().await
+    }
+
+    pub(crate) async fn flush(&mut self) -> Result<(), StreamError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.stream.write_chunk(pending.into()).await.map_err(write_error)
+    }
+
+    pub(crate) async fn finish(&mut self) -> Result<(), StreamError> {
+        self.flush().await?;
+        self.finished = true;
+        self.stream.finish().map_err(|_| StreamError::Finished)
+    }
+}
+
+impl Drop for Sender {
+    /// quinn would finish a dropped stream, as if all had been said.
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = self.stream.reset(var_int(StreamCode::Cancelled.code()));
+        }
+    }
+}
+
+/// Frames in.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    stream: RecvStream,
+    frames: FrameDecoder,
+}
+
+impl Receiver {
+    pub(crate) fn new(stream: RecvStream, limit: usize) -> Self {
+        Self { stream, frames: FrameDecoder::new(limit) }
+    }
+
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.frames.set_limit(limit);
+    }
+
+    pub(crate) async fn header(&mut self) -> Result<Protocol, StreamError> {
+        let frame = self.recv().await?.ok_or(StreamError::Ended)?;
+        let header = StreamHeader::decode(&frame);
+        Ok(header.map_err(|error| StreamError::Invalid(error.to_string()))?.protocol)
+    }
+
+    pub(crate) async fn recv(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
+        loop {
+            match self.frames.next() {
+                Ok(Some(frame)) => return Ok(Some(frame)),
+                Ok(None) => {}
+                Err(error) => {
+                    let _ = self.stream.stop(var_int(StreamCode::from(&error).code()));
+                    return Err(StreamError::Invalid(error.to_string()));
+                }
+            }
+            match self.stream.read_chunk(READ_CHUNK, true).await.map_err(read_error)? {
+                Some(chunk) => self.frames.extend(&chunk.bytes),
+                None if self.frames.is_empty() => return Ok(None),
+                None => return Err(StreamError::Ended),
+            }
+        }
+    }
+}
+
+pub(crate) fn refuse(send: &mut SendStream, recv: &mut RecvStream, code: StreamCode) {
+    // Errors say only that the direction is already over.
+    let _ = send.reset(var_int(code.code()));
+    let _ = recv.stop(var_int(code.code()));
+}
+
+fn write_error(error: WriteError) -> StreamError {
+    match error {
+        WriteError::Stopped(code) => StreamError::Refused(StreamCode::from_code(code.into_inner())),
+        WriteError::ConnectionLost(error) => StreamError::Closed(error.into()),
+        WriteError::ClosedStream => StreamError::Finished,
+        WriteError::ZeroRttRejected => StreamError::EarlyDataRejected,
+    }
+}
+
+fn read_error(error: ReadError) -> StreamError {
+    match error {
+        ReadError::Reset(code) => StreamError::Refused(StreamCode::from_code(code.into_inner())),
+        ReadError::ConnectionLost(error) => StreamError::Closed(error.into()),
+        ReadError::ZeroRttRejected => StreamError::EarlyDataRejected,
+        ReadError::ClosedStream | ReadError::IllegalOrderedRead => StreamError::Ended,
+    }
+}
