@@ -124,7 +124,7 @@ impl From<quinn::ConnectionError> for Closed {
         match error {
             E::ApplicationClosed(close) => {
                 let code = CloseCode::from_code(close.error_code.into_inner());
-                new(ClosedBy::Peer, Some(code), printable(&close.reason))
+                new(ClosedBy::Peer, code, printable(&close.reason))
             }
             E::ConnectionClosed(close) => {
                 let said = printable(&close.reason);
@@ -152,6 +152,9 @@ pub enum StreamError {
     /// The peer refused or gave up the stream, and said why.
     #[error("refused by the peer: {0}")]
     Refused(StreamCode),
+    /// As [`StreamError::Refused`], with a code that the protocol of the stream defines.
+    #[error("refused by the peer with code {0}")]
+    RefusedWith(u64),
     /// The peer sent a frame or header that is not valid.
     #[error("the peer sent an invalid frame: {0}")]
     Invalid(String),

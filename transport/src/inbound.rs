@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use pinhole_proto::{CloseCode, PeerId, Protocol, StreamCode};
+use pinhole_proto::{CloseCode, HEADER_LIMIT, PeerId, Protocol, StreamCode};
 use quinn::{RecvStream, SendStream, ZeroRttAccepted};
 use tokio::{sync::Mutex, time::Instant};
 
@@ -120,7 +120,7 @@ impl EarlyOffer {
     /// [`StreamError::Refused`] if the protocol may not use early data.
     pub async fn open(self, limit: usize) -> Result<EarlyStream, StreamError> {
         let mut sender = Sender::new(self.send, limit);
-        let mut receiver = Receiver::new(self.recv, pinhole_proto::StreamHeader::LIMIT);
+        let mut receiver = Receiver::new(self.recv, HEADER_LIMIT);
         let protocol = match receiver.header().await {
             Ok(protocol) if self.allowed.contains(&protocol) => protocol,
             Ok(_) => {

@@ -1,8 +1,10 @@
 //! Frames over one bidirectional QUIC stream (shell), SPEC §6.
 
-use bytes::Bytes;
-use pinhole_proto::{FrameDecoder, PeerId, Protocol, StreamCode, StreamHeader, encode_frame};
-use quinn::{ReadError, RecvStream, SendStream, WriteError};
+use bytes::{Buf, Bytes};
+use pinhole_proto::{
+    FrameDecoder, HEADER_LIMIT, PeerId, Protocol, StreamCode, StreamHeader, encode_frame,
+};
+use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 
 use crate::{Connection, StreamError, connection::var_int};
 
@@ -31,7 +33,7 @@ impl Offer {
         self,
         limit: impl FnOnce(&Protocol) -> Option<usize>,
     ) -> Result<Stream, StreamError> {
-        let mut recv = Receiver::new(self.recv, StreamHeader::LIMIT);
+        let mut recv = Receiver::new(self.recv, HEADER_LIMIT);
         let mut send = Sender::new(self.send, usize::MAX);
         let protocol = match recv.header().await {
             Ok(protocol) => protocol,
@@ -193,7 +195,7 @@ impl SendHalf {
     pub async fn finished(&mut self) -> Result<(), StreamError> {
         match self.sender.stream.stopped().await {
             Ok(None) => Ok(()),
-            Ok(Some(code)) => Err(StreamError::Refused(StreamCode::from_code(code.into_inner()))),
+            Ok(Some(code)) => Err(refused(code)),
             Err(quinn::StoppedError::ZeroRttRejected) => Err(StreamError::EarlyDataRejected),
             Err(quinn::StoppedError::ConnectionLost(error)) => {
                 Err(StreamError::Closed(error.into()))
@@ -223,9 +225,9 @@ impl RecvHalf {
     /// # Errors
     /// See [`StreamError`].
     pub async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
-        let buffered = self.receiver.frames.take_buffered(max);
-        if !buffered.is_empty() {
-            return Ok(Some(buffered.into()));
+        let unread = &mut self.receiver.unread;
+        if !unread.is_empty() {
+            return Ok(Some(unread.split_to(max.min(unread.len()))));
         }
         let chunk = self.receiver.stream.read_chunk(max, true).await.map_err(read_error)?;
         Ok(chunk.map(|chunk| chunk.bytes))
@@ -259,7 +261,7 @@ impl Sender {
     }
 
     pub(crate) fn queue_header(&mut self, protocol: &Protocol) {
-        encode_frame(&StreamHeader::new(protocol.clone()).encode(), &mut self.pending);
+        StreamHeader::new(protocol.clone()).encode_frame(&mut self.pending);
     }
 
     pub(crate) fn refuse(&mut self, receiver: &mut Receiver, code: StreamCode) {
@@ -303,11 +305,13 @@ impl Drop for Sender {
 pub(crate) struct Receiver {
     stream: RecvStream,
     frames: FrameDecoder,
+    /// Bytes that QUIC gave and the decoder did not take yet.
+    unread: Bytes,
 }
 
 impl Receiver {
     pub(crate) fn new(stream: RecvStream, limit: usize) -> Self {
-        Self { stream, frames: FrameDecoder::new(limit) }
+        Self { stream, frames: FrameDecoder::new(limit), unread: Bytes::new() }
     }
 
     pub(crate) fn set_limit(&mut self, limit: usize) {
@@ -322,17 +326,22 @@ impl Receiver {
 
     pub(crate) async fn recv(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
         loop {
-            match self.frames.next() {
+            let mut input = &self.unread[..];
+            let frame = self.frames.next(&mut input);
+            let read = self.unread.len() - input.len();
+            self.unread.advance(read);
+            match frame {
                 Ok(Some(frame)) => return Ok(Some(frame)),
                 Ok(None) => {}
                 Err(error) => {
-                    let _ = self.stream.stop(var_int(StreamCode::from(&error).code()));
+                    // An error says only that the stream is already over.
+                    let _ = self.stream.stop(var_int(error.code().code()));
                     return Err(StreamError::Invalid(error.to_string()));
                 }
             }
             match self.stream.read_chunk(READ_CHUNK, true).await.map_err(read_error)? {
-                Some(chunk) => self.frames.extend(&chunk.bytes),
-                None if self.frames.is_empty() => return Ok(None),
+                Some(chunk) => self.unread = chunk.bytes,
+                None if self.frames.is_between_frames() => return Ok(None),
                 None => return Err(StreamError::Ended),
             }
         }
@@ -345,9 +354,14 @@ pub(crate) fn refuse(send: &mut SendStream, recv: &mut RecvStream, code: StreamC
     let _ = recv.stop(var_int(code.code()));
 }
 
+fn refused(code: VarInt) -> StreamError {
+    let code = code.into_inner();
+    StreamCode::from_code(code).map_or(StreamError::RefusedWith(code), StreamError::Refused)
+}
+
 fn write_error(error: WriteError) -> StreamError {
     match error {
-        WriteError::Stopped(code) => StreamError::Refused(StreamCode::from_code(code.into_inner())),
+        WriteError::Stopped(code) => refused(code),
         WriteError::ConnectionLost(error) => StreamError::Closed(error.into()),
         WriteError::ClosedStream => StreamError::Finished,
         WriteError::ZeroRttRejected => StreamError::EarlyDataRejected,
@@ -356,7 +370,7 @@ fn write_error(error: WriteError) -> StreamError {
 
 fn read_error(error: ReadError) -> StreamError {
     match error {
-        ReadError::Reset(code) => StreamError::Refused(StreamCode::from_code(code.into_inner())),
+        ReadError::Reset(code) => refused(code),
         ReadError::ConnectionLost(error) => StreamError::Closed(error.into()),
         ReadError::ZeroRttRejected => StreamError::EarlyDataRejected,
         ReadError::ClosedStream | ReadError::IllegalOrderedRead => StreamError::Ended,
