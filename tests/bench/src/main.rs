@@ -1,0 +1,142 @@
+//! pinhole measured against raw quinn + rustls. `docs/bench.md` explains the rows and the rules.
+
+mod child;
+mod flood;
+mod footprint;
+mod forwarder;
+mod handshake;
+mod initial;
+mod latency;
+mod node;
+mod pin;
+mod process;
+mod raw;
+mod report;
+mod stack;
+mod streams;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use report::{Row, Side};
+use stack::Stack;
+
+const USAGE: &str = "\
+bench [--short] [--rounds N] [--json FILE] [--check FILE] [--null] [ROW…]
+  --short       fewer bytes and requests, for CI
+  --rounds N    rounds of every row that compares (5 with --short, else 9)
+  --json FILE   also write the results for a machine
+  --check FILE  fail when a ratio is more than 15 % worse than in that file
+  --null        raw quinn against itself: what the noise of this machine is worth
+  ROW           only these groups:";
+
+/// How this run was asked for.
+pub struct Run {
+    pub short: bool,
+    pub rounds: usize,
+    null: bool,
+}
+
+impl Run {
+    /// The stack that a child process runs on a side.
+    pub fn name(&self, side: Side) -> &'static str {
+        match side {
+            Side::Pinhole if !self.null => pin::Pin::NAME,
+            _ => raw::Raw::NAME,
+        }
+    }
+}
+
+type Group = (&'static str, fn(&Run) -> Result<Vec<Row>>);
+
+const GROUPS: [Group; 13] = [
+    ("connect", latency::connect),
+    ("first-idempotent", latency::first_idempotent),
+    ("first-any", latency::first_any),
+    ("bulk", streams::bulk),
+    ("bulk-far", streams::bulk_far),
+    ("small-1", streams::small_1),
+    ("small-64", streams::small_64),
+    ("handshake", handshake::rows),
+    ("size", footprint::size),
+    ("crates", footprint::crates),
+    ("idle", footprint::idle),
+    ("connection", footprint::connections),
+    ("flood", flood::rows),
+];
+
+fn main() -> Result<ExitCode> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [child, stack, role, rest @ ..] = args.as_slice()
+        && child == "child"
+    {
+        return run_child(stack, role, rest).map(|()| ExitCode::SUCCESS);
+    }
+    let options = Options::parse(args)?;
+    let rows = measure(&options)?;
+    finish(&options, &rows)
+}
+
+fn run_child(stack: &str, role: &str, args: &[String]) -> Result<()> {
+    match stack {
+        raw::Raw::NAME => child::run::<raw::Raw>(role, args),
+        pin::Pin::NAME => child::run::<pin::Pin>(role, args),
+        _ => bail!("no such stack: {stack}"),
+    }
+}
+
+struct Options {
+    run: Run,
+    json: Option<PathBuf>,
+    check: Option<PathBuf>,
+    names: Vec<String>,
+}
+
+impl Options {
+    fn parse(args: Vec<String>) -> Result<Options> {
+        let run = Run { short: false, rounds: 0, null: false };
+        let mut options = Options { run, json: None, check: None, names: Vec::new() };
+        let mut args = args.into_iter();
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
+            match arg.as_str() {
+                "--short" => options.run.short = true,
+                "--null" => options.run.null = true,
+                "--rounds" => options.run.rounds = value()?.parse()?,
+                "--json" => options.json = Some(value()?.into()),
+                "--check" => options.check = Some(value()?.into()),
+                name if GROUPS.iter().any(|group| group.0 == name) => options.names.push(arg),
+                _ => bail!("{USAGE} {}", GROUPS.map(|group| group.0).join(" ")),
+            }
+        }
+        if options.run.rounds == 0 {
+            options.run.rounds = if options.run.short { 5 } else { 9 };
+        }
+        Ok(options)
+    }
+}
+
+fn measure(options: &Options) -> Result<Vec<Row>> {
+    let wanted = |name| options.names.is_empty() || options.names.iter().any(|n| n == name);
+    let mut rows = Vec::new();
+    report::heading();
+    for (name, group) in GROUPS.iter().filter(|(name, _)| wanted(name)) {
+        let measured = group(&options.run).with_context(|| format!("cannot measure {name}"))?;
+        measured.iter().for_each(report::print);
+        rows.extend(measured);
+    }
+    Ok(rows)
+}
+
+fn finish(options: &Options, rows: &[Row]) -> Result<ExitCode> {
+    if let Some(path) = &options.json {
+        report::write(rows, path)?;
+    }
+    let missed = rows.iter().filter(|row| row.holds() == Some(false)).count();
+    println!("\n{} rows, {missed} missed their target", rows.len());
+    let Some(recorded) = &options.check else { return Ok(ExitCode::SUCCESS) };
+    let worse = report::worse_than(rows, recorded)?;
+    worse.iter().for_each(|complaint| println!("worse than recorded: {complaint}"));
+    Ok(if worse.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
