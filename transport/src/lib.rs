@@ -6,11 +6,12 @@
 //! is silent.
 //!
 //! ```
-//! # use pinhole_proto::{Protocol, SecretKey};
+//! # use pinhole_proto::SecretKey;
 //! # use pinhole_transport::{AdmitAll, Config, Endpoint};
 //! # use std::sync::Arc;
 //! # fn key() -> SecretKey { SecretKey::generate(|b| getrandom::fill(b).expect("randomness")) }
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+//! # runtime.block_on(async {
 //! let local = || Config::new(vec![([127, 0, 0, 1], 0).into()]);
 //! let server = Endpoint::bind(&key(), local(), Arc::new(AdmitAll))?;
 //! let client = Endpoint::bind(&key(), local(), Arc::new(AdmitAll))?;
