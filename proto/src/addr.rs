@@ -179,3 +179,6 @@ fn write_udp(f: &mut fmt::Formatter<'_>, host: &Host, port: u16) -> fmt::Result 
         None => write!(f, "{host}:{port}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -246,3 +246,6 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T,
         Ok(List(elements))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,3 +151,6 @@ pub enum EncodeError {
     #[error("the message has a type that the format cannot express")]
     Unsupported,
 }
+
+#[cfg(test)]
+mod tests;

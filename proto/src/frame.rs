@@ -202,3 +202,6 @@ impl FrameError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

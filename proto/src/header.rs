@@ -221,3 +221,6 @@ impl StreamHeader {
         decode_prefix(body).map(|(header, _)| header)
     }
 }
+
+#[cfg(test)]
+mod tests;

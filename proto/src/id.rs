@@ -305,3 +305,6 @@ impl fmt::Display for OtherFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the signature is not valid")]
 pub struct SignatureError;
+
+#[cfg(test)]
+mod tests;

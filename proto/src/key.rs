@@ -82,3 +82,6 @@ impl fmt::Debug for SecretKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the public key of this seed has its sign bit set; draw another seed")]
 pub struct SeedError;
+
+#[cfg(test)]
+mod tests;

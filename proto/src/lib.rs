@@ -58,6 +58,8 @@ pub mod id;
 pub mod key;
 pub mod message;
 pub mod network;
+#[cfg(test)]
+mod testing;
 
 pub use addr::{
     AddrError, Candidate, DnsName, Family, Host, MAX_CANDIDATES, ParseAddrError, PeerAddr,

@@ -149,3 +149,6 @@ impl ParseNetworkKeyError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
