@@ -1,1 +1,7 @@
-//! pinhole node.
+//! pinhole.
+pub mod allowlist;
+pub mod backoff;
+pub mod peers;
+pub mod rng;
+#[cfg(test)]
+mod testing;

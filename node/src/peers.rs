@@ -1,0 +1,437 @@
+//! The table of known peers: who is there, who is wanted, which connection of several is kept.
+//!
+//! *Purpose*: turn what happens to dials and connections into the state of each peer, and what is
+//! wanted of peers into dials and closes. SPEC §8 has the rule for two connections to one peer.
+//!
+//! *Inputs*: peers and addresses that somebody named, wishes, verdicts of the allowlist, dials that
+//! failed, connections that were confirmed, closed, used or drained, and the time.
+//!
+//! *Outputs*: [`PeerCommand`]s for the shell and [`PeerEvent`]s for people; both queues are empty
+//! again after each input if the shell drains them, as it must, and one input adds at most a few
+//! entries for each known peer.
+//!
+//! *Not handled*: sockets, name resolution, streams, whether a quiet peer is alive, storage.
+//!
+//! A peer's state is not stored and changed but derived from the facts (verdict, links, dial)
+//! after each input; so there is no order of inputs that leads to a state that is not true.
+
+mod entry;
+mod link;
+mod state;
+mod surface;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use pinhole_proto::{Candidate, PeerId};
+
+use self::entry::{Dialing, Entry};
+use self::link::{DrainStep, Link};
+pub use self::link::{LinkId, LinkTimes, LinkUp};
+pub use self::state::{Origin, PeerState, Reason};
+pub use self::surface::{
+    CloseReason, DialAnswer, DialId, PeerCommand, PeerEvent, PeerRecord, PeerRefused, PeersConfig,
+};
+use crate::allowlist::Verdict;
+use crate::rng::Rng;
+
+/// The table. See the module's notes.
+pub struct Peers {
+    config: PeersConfig,
+    us: PeerId,
+    rng: Rng,
+    peers: BTreeMap<PeerId, Entry>,
+    links: BTreeMap<LinkId, PeerId>,
+    next_dial: u64,
+    commands: VecDeque<PeerCommand>,
+    events: VecDeque<PeerEvent>,
+}
+
+impl Peers {
+    /// A table that knows nobody. `us` breaks ties, `rng` spreads redials.
+    #[must_use]
+    pub fn new(us: PeerId, config: PeersConfig, rng: Rng) -> Self {
+        Self {
+            config,
+            us,
+            rng,
+            peers: BTreeMap::new(),
+            links: BTreeMap::new(),
+            next_dial: 0,
+            commands: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Somebody told us of a peer.
+    ///
+    /// # Errors
+    /// [`PeerRefused::Ourselves`] and [`PeerRefused::Full`].
+    pub fn handle_known(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        candidates: &[Candidate],
+        origin: Origin,
+    ) -> Result<(), PeerRefused> {
+        let most = self.config.max_candidates;
+        self.entry(now, peer, origin)?.add_candidates(candidates, most);
+        Ok(())
+    }
+
+    /// `peer` is to be connected always, or only when needed.
+    pub fn handle_wanted(&mut self, now: Instant, peer: PeerId, wanted: bool) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        entry.wanted = wanted;
+        entry.retry_at = (wanted && entry.is_away()).then_some(now);
+        self.start_due_dials(now);
+    }
+
+    /// Somebody needs a connection to `peer` now.
+    ///
+    /// # Errors
+    /// [`PeerRefused`]; nothing was started.
+    pub fn handle_dial(&mut self, now: Instant, peer: PeerId) -> Result<DialAnswer, PeerRefused> {
+        if peer == self.us {
+            return Err(PeerRefused::Ourselves);
+        }
+        let entry = self.peers.get(&peer).ok_or(PeerRefused::NoAddress)?;
+        if entry.denied {
+            return Err(PeerRefused::Denied);
+        }
+        if let Some(link) = entry.kept {
+            return Ok(DialAnswer::Connected(link));
+        }
+        if let Some(dial) = &entry.dial {
+            return Ok(DialAnswer::UnderWay(dial.id));
+        }
+        if entry.candidates.is_empty() {
+            return Err(PeerRefused::NoAddress);
+        }
+        Ok(DialAnswer::Started(self.start_dial(now, peer, Reason::Dialing)))
+    }
+
+    /// A dial ended without a connection.
+    pub fn handle_dial_failed(&mut self, now: Instant, peer: PeerId, dial: DialId, why: Reason) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        if entry.dial.as_ref().is_none_or(|under_way| under_way.id != dial) {
+            return;
+        }
+        entry.dial = None;
+        if entry.kept.is_none() {
+            entry.back_off(now, &self.config.backoff, &mut self.rng);
+        }
+        self.settle(now, peer, why);
+        self.start_due_dials(now);
+    }
+
+    /// A connection was confirmed: `dial` is ours that led to it, if we dialed.
+    pub fn handle_link(&mut self, now: Instant, peer: PeerId, up: LinkUp, dial: Option<DialId>) {
+        let close = |reason| PeerCommand::Close { link: up.id, reason };
+        if self.links.len() >= self.config.max_links && !self.make_room(now, peer) {
+            self.commands.push_back(close(CloseReason::Full));
+            return self.dial_ended(now, peer, dial, Reason::Full);
+        }
+        let Ok(entry) = self.entry(now, peer, Origin::Inbound) else {
+            return self.commands.push_back(close(CloseReason::Full));
+        };
+        if entry.denied {
+            self.commands.push_back(close(CloseReason::Denied));
+            return self.dial_ended(now, peer, dial, Reason::Denied);
+        }
+        if entry.dial.as_ref().is_some_and(|under_way| Some(under_way.id) == dial) {
+            entry.dial = None;
+        }
+        entry.retry_at = None;
+        entry.links.push(Link::new(up, now));
+        self.links.insert(up.id, peer);
+        self.settle(now, peer, if up.dialed { Reason::Dialed } else { Reason::Accepted });
+        self.start_due_dials(now);
+    }
+
+    /// A connection is gone, whoever closed it.
+    pub fn handle_closed(&mut self, now: Instant, link: LinkId, why: Reason) {
+        let Some(peer) = self.links.remove(&link) else { return };
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let was_kept = entry.kept == Some(link);
+        entry.links.retain(|other| other.id != link);
+        if was_kept {
+            if now.duration_since(entry.since) >= self.config.stable {
+                entry.backoff.handle_success();
+            }
+            self.settle(now, peer, why);
+        }
+        self.start_due_dials(now);
+    }
+
+    /// How many streams run on a connection, and when one last began or ended. To be told before
+    /// each [`handle_timeout`](Self::handle_timeout), and at once for a watched link that ran dry.
+    pub fn handle_use(&mut self, now: Instant, link: LinkId, active: u32, last_use: Instant) {
+        if let Some(link) = self.link_mut(link) {
+            link.handle_use(active, last_use);
+        }
+        self.step_drain(now, link);
+    }
+
+    /// The acceptor of a connection that we dialed opens no more streams there.
+    pub fn handle_drained(&mut self, now: Instant, link: LinkId) {
+        if let Some(link) = self.link_mut(link).filter(|link| link.dialed) {
+            link.handle_drained();
+        }
+        self.step_drain(now, link);
+    }
+
+    /// Closes every connection to `peer` and dials it no more until somebody asks.
+    pub fn handle_disconnect(&mut self, now: Instant, peer: PeerId) {
+        self.drop_peer(now, peer, CloseReason::Disconnect, Reason::Disconnect);
+    }
+
+    /// The allowlist's verdict on a peer, whenever it may have changed.
+    pub fn handle_verdict(&mut self, now: Instant, peer: PeerId, verdict: Verdict) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let denied = verdict != Verdict::Admitted;
+        if std::mem::replace(&mut entry.denied, denied) == denied {
+            return;
+        }
+        if denied {
+            let wanted = entry.wanted;
+            self.drop_peer(now, peer, CloseReason::Denied, Reason::Denied);
+            if let Some(entry) = self.peers.get_mut(&peer) {
+                entry.wanted = wanted;
+            }
+        } else {
+            entry.retry_at = entry.wanted.then_some(now);
+            self.settle(now, peer, Reason::Allowed);
+            self.start_due_dials(now);
+        }
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let links: Vec<_> = self.links.keys().copied().collect();
+        for link in links {
+            self.step_drain(now, link);
+            self.step_idle(now, link);
+        }
+        self.start_due_dials(now);
+    }
+
+    /// What to do next.
+    pub fn poll_transmit(&mut self) -> Option<PeerCommand> {
+        self.commands.pop_front()
+    }
+
+    /// What happened.
+    pub fn poll_event(&mut self) -> Option<PeerEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let times = &self.config.times;
+        let may_retry = self.retrying() < self.config.max_retrying;
+        let retries = self.peers.values().filter(|_| may_retry).filter_map(Entry::retry_at);
+        let drains = self.live_links().filter_map(|(_, link)| link.drain_at(times));
+        let idles = self
+            .live_links()
+            .filter(|(entry, link)| entry.closes_when_idle(link))
+            .filter_map(|(_, link)| link.idle_at(times));
+        retries.chain(drains).chain(idles).min()
+    }
+
+    /// Every known peer, in the order of their ids.
+    pub fn records(&self) -> impl Iterator<Item = PeerRecord> {
+        self.peers.iter().map(|(peer, entry)| entry.record(*peer))
+    }
+
+    /// One peer.
+    #[must_use]
+    pub fn record(&self, peer: &PeerId) -> Option<PeerRecord> {
+        Some(self.peers.get(peer)?.record(*peer))
+    }
+
+    /// Peers in the table, and those of them with a kept connection.
+    #[must_use]
+    pub fn count(&self) -> (usize, usize) {
+        (self.peers.len(), self.peers.values().filter(|entry| entry.kept.is_some()).count())
+    }
+
+    fn live_links(&self) -> impl Iterator<Item = (&Entry, &Link)> {
+        self.peers.values().flat_map(|entry| entry.live_links().map(move |link| (entry, link)))
+    }
+
+    fn link_mut(&mut self, link: LinkId) -> Option<&mut Link> {
+        let peer = self.links.get(&link)?;
+        self.peers.get_mut(peer)?.link_mut(link)
+    }
+
+    /// Dials under way that nobody waits for.
+    fn retrying(&self) -> usize {
+        self.peers.values().filter(|entry| entry.is_retrying()).count()
+    }
+
+    /// The entry of `peer`, made if there is none and there is room for one.
+    fn entry(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        origin: Origin,
+    ) -> Result<&mut Entry, PeerRefused> {
+        if peer == self.us {
+            return Err(PeerRefused::Ourselves);
+        }
+        let full = self.peers.len() >= self.config.max_known && !self.peers.contains_key(&peer);
+        if full && !self.forget_one() {
+            return Err(PeerRefused::Full { limit: self.config.max_known });
+        }
+        Ok(self.peers.entry(peer).or_insert_with(|| Entry::new(now, origin)))
+    }
+
+    /// Forgets the peer that has been away longest and that nobody wants.
+    fn forget_one(&mut self) -> bool {
+        let oldest = self
+            .peers
+            .iter()
+            .filter(|(_, entry)| entry.may_be_forgotten())
+            .min_by_key(|(_, entry)| entry.since)
+            .map(|(peer, _)| *peer);
+        oldest.is_some_and(|peer| self.peers.remove(&peer).is_some())
+    }
+
+    /// Closes the unwanted connection of another peer that has gone unused longest.
+    fn make_room(&mut self, now: Instant, newcomer: PeerId) -> bool {
+        let unused = self
+            .peers
+            .iter()
+            .filter(|(peer, entry)| **peer != newcomer && !entry.wanted)
+            .flat_map(|(peer, entry)| entry.live_links().map(move |link| (*peer, link)))
+            .filter_map(|(peer, link)| Some((link.unused_since()?, peer, link.id)))
+            .min();
+        let Some((_, peer, link)) = unused else { return false };
+        // It counts no more at once; a dialer that comes faster than links close gets nothing.
+        self.links.remove(&link);
+        self.close(link, CloseReason::Full);
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.links.retain(|other| other.id != link);
+        }
+        self.settle(now, peer, Reason::Full);
+        true
+    }
+
+    fn start_dial(&mut self, now: Instant, peer: PeerId, reason: Reason) -> DialId {
+        let dial = DialId(self.next_dial);
+        self.next_dial += 1;
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.dial = Some(Dialing { id: dial, retrying: reason == Reason::Retrying });
+            entry.retry_at = None;
+            let candidates = entry.candidates.clone();
+            self.commands.push_back(PeerCommand::Dial { peer, dial, candidates });
+        }
+        self.settle(now, peer, reason);
+        dial
+    }
+
+    /// Dials the wanted peers whose time has come, as many as may be dialed at a time.
+    fn start_due_dials(&mut self, now: Instant) {
+        let room = self.config.max_retrying.saturating_sub(self.retrying());
+        if room == 0 {
+            return;
+        }
+        let mut due: Vec<_> = self
+            .peers
+            .iter()
+            .filter_map(|(peer, entry)| Some((entry.retry_at().filter(|at| *at <= now)?, *peer)))
+            .collect();
+        due.sort_unstable();
+        for (_, peer) in due.into_iter().take(room) {
+            self.start_dial(now, peer, Reason::Retrying);
+        }
+    }
+
+    /// A dial led to a connection that is not taken.
+    fn dial_ended(&mut self, now: Instant, peer: PeerId, dial: Option<DialId>, why: Reason) {
+        if let Some(dial) = dial {
+            self.handle_dial_failed(now, peer, dial, why);
+        }
+    }
+
+    fn drop_peer(&mut self, now: Instant, peer: PeerId, close: CloseReason, why: Reason) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        entry.wanted = false;
+        entry.retry_at = None;
+        entry.backoff.handle_success();
+        let dial = entry.dial.take();
+        let links: Vec<_> = entry.live_links().map(|link| link.id).collect();
+        self.commands.extend(dial.map(|dial| PeerCommand::CancelDial(dial.id)));
+        for link in links {
+            self.close(link, close);
+        }
+        self.settle(now, peer, why);
+    }
+
+    fn close(&mut self, link: LinkId, reason: CloseReason) {
+        if let Some(link) = self.link_mut(link) {
+            link.closing = true;
+        }
+        self.commands.push_back(PeerCommand::Close { link, reason });
+    }
+
+    /// Draws the conclusions from the facts about `peer`: which link is kept, which drain, whether it
+    /// is dialed again, and in what state it is.
+    fn settle(&mut self, now: Instant, peer: PeerId, reason: Reason) {
+        let we_are_lower = self.us < peer;
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let kept = link::kept(&entry.links, we_are_lower);
+        if std::mem::replace(&mut entry.kept, kept) != kept {
+            self.commands.push_back(PeerCommand::Keep { peer, link: kept });
+        }
+        for link in entry.links.iter_mut().filter(|link| !link.closing) {
+            if Some(link.id) == kept {
+                link.handle_kept();
+            } else if link.handle_lost_tie(now) {
+                self.commands.push_back(PeerCommand::WatchUse(link.id));
+            }
+        }
+        if entry.wanted && entry.is_away() && entry.retry_at.is_none() {
+            entry.back_off(now, &self.config.backoff, &mut self.rng);
+        }
+        let state = entry.derive_state();
+        let was = entry.state;
+        if was != state {
+            entry.state = state;
+            entry.since = now;
+            self.events.push_back(PeerEvent::State { peer, state, was, reason });
+        }
+    }
+
+    fn step_drain(&mut self, now: Instant, id: LinkId) {
+        let times = self.config.times;
+        let Some(link) = self.link_mut(id).filter(|link| !link.closing) else { return };
+        match link.drain_step(now, &times) {
+            Some(DrainStep::SayDrained) => {
+                link.handle_said_drained();
+                self.commands.push_back(PeerCommand::SayDrained(id));
+            }
+            Some(DrainStep::Close) => self.close(id, CloseReason::Duplicate),
+            None => {}
+        }
+    }
+
+    fn step_idle(&mut self, now: Instant, id: LinkId) {
+        let Some(peer) = self.links.get(&id).copied() else { return };
+        let idle = self.peers.get(&peer).is_some_and(|entry| {
+            entry.link(id).is_some_and(|link| {
+                !link.closing
+                    && entry.closes_when_idle(link)
+                    && link.idle_at(&self.config.times).is_some_and(|at| now >= at)
+            })
+        });
+        if idle {
+            self.close(id, CloseReason::Idle);
+            self.settle(now, peer, Reason::Idle);
+        }
+    }
+}
