@@ -119,7 +119,11 @@ impl Stream {
     /// See [`StreamError`].
     pub async fn recv(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
         self.send.sender.flush().await?;
-        self.recv.recv().await
+        let received = self.recv.recv().await;
+        if let Some(code) = self.recv.receiver.refused {
+            self.send.sender.reset(code); // an answer to something unreadable would mislead
+        }
+        received
     }
 
     /// Ends our direction; frames that were sent still arrive.
@@ -284,6 +288,13 @@ impl Sender {
         self.stream.write_chunk(pending.into()).await.map_err(write_error)
     }
 
+    fn reset(&mut self, code: StreamCode) {
+        if !std::mem::replace(&mut self.finished, true) {
+            // An error says only that the stream is already over.
+            let _ = self.stream.reset(var_int(code.code()));
+        }
+    }
+
     pub(crate) async fn finish(&mut self) -> Result<(), StreamError> {
         self.flush().await?;
         self.finished = true;
@@ -294,9 +305,7 @@ impl Sender {
 impl Drop for Sender {
     /// quinn would finish a dropped stream, as if all had been said.
     fn drop(&mut self) {
-        if !self.finished {
-            let _ = self.stream.reset(var_int(StreamCode::Cancelled.code()));
-        }
+        self.reset(StreamCode::Cancelled);
     }
 }
 
@@ -307,11 +316,13 @@ pub(crate) struct Receiver {
     frames: FrameDecoder,
     /// Bytes that QUIC gave and the decoder did not take yet.
     unread: Bytes,
+    /// Why we told the peer to stop, if we did.
+    refused: Option<StreamCode>,
 }
 
 impl Receiver {
     pub(crate) fn new(stream: RecvStream, limit: usize) -> Self {
-        Self { stream, frames: FrameDecoder::new(limit), unread: Bytes::new() }
+        Self { stream, frames: FrameDecoder::new(limit), unread: Bytes::new(), refused: None }
     }
 
     pub(crate) fn set_limit(&mut self, limit: usize) {
@@ -336,6 +347,7 @@ impl Receiver {
                 Err(error) => {
                     // An error says only that the stream is already over.
                     let _ = self.stream.stop(var_int(error.code().code()));
+                    self.refused = Some(error.code());
                     return Err(StreamError::Invalid(error.to_string()));
                 }
             }
