@@ -59,8 +59,7 @@ impl CidKey {
 
     /// Whether `cid` was made with this key.
     pub(crate) fn is_ours(&self, cid: &[u8]) -> bool {
-        cid.len() == CID_LEN
-            && bool::from(self.tag(&cid[..NONCE_LEN]).ct_eq(&cid[NONCE_LEN..]))
+        cid.len() == CID_LEN && bool::from(self.tag(&cid[..NONCE_LEN]).ct_eq(&cid[NONCE_LEN..]))
     }
 }
 

@@ -132,8 +132,14 @@ impl Connection {
             packets_sent: stats.path.sent_packets,
             packets_lost: stats.path.lost_packets,
             mtu: stats.path.current_mtu,
-            frames_received: rx.acks + rx.ping + rx.stream + rx.datagram + rx.max_data
-                + rx.max_stream_data + rx.crypto + rx.handshake_done as u64,
+            frames_received: rx.acks
+                + rx.ping
+                + rx.stream
+                + rx.datagram
+                + rx.max_data
+                + rx.max_stream_data
+                + rx.crypto
+                + rx.handshake_done as u64,
         }
     }
 
@@ -169,10 +175,9 @@ impl Connection {
     /// [`StreamError::Invalid`] if `label` is too long.
     pub fn export_key(&self, label: &[u8], context: &[u8]) -> Result<[u8; 32], StreamError> {
         let mut key = [0; 32];
-        self.0
-            .quinn
-            .export_keying_material(&mut key, label, context)
-            .map_err(|_| StreamError::Invalid("the exporter label is longer than 200 bytes".into()))?;
+        self.0.quinn.export_keying_material(&mut key, label, context).map_err(|_| {
+            StreamError::Invalid("the exporter label is longer than 200 bytes".into())
+        })?;
         Ok(key)
     }
 

@@ -75,8 +75,7 @@ impl Endpoint {
         let gate = Arc::new(Mutex::new(gate));
         let cids = CidKey::new(&config.connection_id_key);
         let version = network.quic_version();
-        let shared =
-            Arc::new(Shared::new(links, version, cids.clone(), gate.clone(), admission));
+        let shared = Arc::new(Shared::new(links, version, cids.clone(), gate.clone(), admission));
         let transport = Arc::new(transport_config(&config));
         let responder = ResponderConfig {
             salt: InitialSalt::new(&network, &key.peer_id),
@@ -134,8 +133,7 @@ impl Endpoint {
             .connect_with(self.client_config(peer), paths::synthetic(id), "")
             .map_err(|error| dial_error(peer, &error))?;
         inner.dials.fetch_add(1, Ordering::Relaxed);
-        let (quinn, accepted) =
-            connecting.into_0rtt().map_err(|_| DialError::UnusableKey(peer))?;
+        let (quinn, accepted) = connecting.into_0rtt().map_err(|_| DialError::UnusableKey(peer))?;
         if candidates.len() > 1 {
             tokio::spawn(race(Arc::downgrade(&inner.shared), id));
         }
@@ -148,7 +146,11 @@ impl Endpoint {
     }
 
     /// The candidates that our sockets can reach, without repetitions.
-    fn usable(&self, peer: PeerId, candidates: &[SocketAddr]) -> Result<Vec<SocketAddr>, DialError> {
+    fn usable(
+        &self,
+        peer: PeerId,
+        candidates: &[SocketAddr],
+    ) -> Result<Vec<SocketAddr>, DialError> {
         if peer == self.peer_id() {
             return Err(DialError::Ourselves(peer));
         }
@@ -234,7 +236,8 @@ impl Endpoint {
             incoming.refuse();
             return None;
         }
-        let quinn = incoming.accept().inspect_err(|error| tracing::debug!(%error, "inbound failed"));
+        let quinn =
+            incoming.accept().inspect_err(|error| tracing::debug!(%error, "inbound failed"));
         let (quinn, accepted) = quinn.ok()?.into_0rtt().ok()?;
         let identity = quinn.peer_identity()?.downcast::<PeerIdentity>().ok()?;
         let settle = Settle {
@@ -247,7 +250,12 @@ impl Endpoint {
         Some(Inbound::new(connection, accepted, inner.early.clone(), deadline, settle))
     }
 
-    fn connection(&self, quinn: quinn::Connection, peer: PeerId, dial: Option<DialId>) -> Connection {
+    fn connection(
+        &self,
+        quinn: quinn::Connection,
+        peer: PeerId,
+        dial: Option<DialId>,
+    ) -> Connection {
         let id = self.0.next_connection.fetch_add(1, Ordering::Relaxed);
         Connection::new(quinn, peer, id, dial, self.0.shared.clone())
     }

@@ -9,7 +9,9 @@ use pinhole_proto::{CloseCode, PeerId, StreamCode};
 #[non_exhaustive]
 pub enum BindError {
     /// Another socket has the address.
-    #[error("cannot listen on {addr}: another program uses this port; stop it or choose another port")]
+    #[error(
+        "cannot listen on {addr}: another program uses this port; stop it or choose another port"
+    )]
     InUse {
         /// The address that was asked for.
         addr: SocketAddr,

@@ -248,9 +248,8 @@ impl Gate {
         let ephemeral = Zeroizing::new(ephemeral());
         let acceptor = Acceptor::read(&self.key, &self.network, hello, ephemeral, &self.shared)
             .map_err(|_| Reason::Unauthenticated)?;
-        let parameters =
-            session::read_parameters(QuicSide::Server, &acceptor.hello.parameters)
-                .map_err(|_| Reason::Unauthenticated)?;
+        let parameters = session::read_parameters(QuicSide::Server, &acceptor.hello.parameters)
+            .map_err(|_| Reason::Unauthenticated)?;
         Ok(Admitted { acceptor, parameters })
     }
 

@@ -99,7 +99,9 @@ impl Inbound {
 
 impl fmt::Debug for Inbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbound").field("claimed_peer", &self.claimed_peer()).finish_non_exhaustive()
+        f.debug_struct("Inbound")
+            .field("claimed_peer", &self.claimed_peer())
+            .finish_non_exhaustive()
     }
 }
 

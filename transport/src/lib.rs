@@ -74,7 +74,10 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Random bytes of the operating system.
-#[expect(clippy::disallowed_methods, reason = "for shells only; cores get their bytes as arguments")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "for shells only; cores get their bytes as arguments"
+)]
 #[expect(clippy::expect_used, reason = "without randomness no key is safe, and nothing can go on")]
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

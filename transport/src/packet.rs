@@ -41,12 +41,7 @@ pub(crate) fn classify(datagram: &[u8], version: u32) -> Kind<'_> {
                 return Kind::Other;
             }
             let (Some(dcid), Some(scid)) = (reader.cid(), reader.cid()) else { return Kind::Other };
-            Kind::Long {
-                initial: byte & 0x30 == 0x00,
-                retry: byte & 0x30 == 0x30,
-                dcid,
-                scid,
-            }
+            Kind::Long { initial: byte & 0x30 == 0x00, retry: byte & 0x30 == 0x30, dcid, scid }
         }
         None => Kind::Other,
     }

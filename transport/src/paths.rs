@@ -306,7 +306,6 @@ pub(crate) fn synthetic(id: DialId) -> SocketAddr {
 pub(crate) fn dial_id(addr: SocketAddr) -> Option<DialId> {
     let SocketAddr::V6(addr) = addr else { return None };
     let segments = addr.ip().segments();
-    (segments[..4] == SYNTHETIC_PREFIX).then(|| {
-        segments[4..].iter().fold(0, |id, segment| id << 16 | u64::from(*segment))
-    })
+    (segments[..4] == SYNTHETIC_PREFIX)
+        .then(|| segments[4..].iter().fold(0, |id, segment| id << 16 | u64::from(*segment)))
 }

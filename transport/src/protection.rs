@@ -81,7 +81,8 @@ fn has_aes() -> bool {
 
 #[cfg(target_arch = "aarch64")]
 fn has_aes() -> bool {
-    std::arch::is_aarch64_feature_detected!("aes") && std::arch::is_aarch64_feature_detected!("pmull")
+    std::arch::is_aarch64_feature_detected!("aes")
+        && std::arch::is_aarch64_feature_detected!("pmull")
 }
 
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
@@ -106,11 +107,7 @@ pub(crate) fn keys(suite: Suite, secrets: &Pair, side: Side) -> Keys {
 }
 
 /// Packet keys of both directions, as `side` uses them: all that a key update changes.
-pub(crate) fn packet_keys(
-    suite: Suite,
-    secrets: &Pair,
-    side: Side,
-) -> KeyPair<Box<dyn PacketKey>> {
+pub(crate) fn packet_keys(suite: Suite, secrets: &Pair, side: Side) -> KeyPair<Box<dyn PacketKey>> {
     let (local, remote) = order(&secrets.dialer, &secrets.responder, side);
     KeyPair { local: packet_key(suite, local), remote: packet_key(suite, remote) }
 }

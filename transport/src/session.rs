@@ -293,8 +293,7 @@ impl ResponderSession {
         match (&self.state, message) {
             (ResponderState::AwaitHello, Message::Hello(body)) => {
                 let mut gate = crate::lock(&self.config.gate);
-                let admitted =
-                    gate.take_admitted(body).ok_or(HandshakeError::Authentication)?;
+                let admitted = gate.take_admitted(body).ok_or(HandshakeError::Authentication)?;
                 drop(gate);
                 let hello = &admitted.acceptor.hello;
                 self.dialer = Some(PeerIdentity { peer: hello.dialer, counter: hello.counter });
@@ -482,14 +481,11 @@ fn initial_keys(salt: &InitialSalt, dcid: &[u8], side: Side) -> Keys {
 }
 
 fn early_keys(early: &EarlySecret) -> (Box<dyn HeaderKey>, Box<dyn PacketKey>) {
-    (
-        protection::header_key(FIXED_SUITE, &early.0),
-        protection::packet_key(FIXED_SUITE, &early.0),
-    )
+    (protection::header_key(FIXED_SUITE, &early.0), protection::packet_key(FIXED_SUITE, &early.0))
 }
 
 /// The Retry integrity tag (SPEC §4.8, RFC 9001 §5.8).
-fn retry_tag(salt: &InitialSalt, orig_dcid: &[u8], packet: &[u8]) -> [u8; 16] {
+pub(crate) fn retry_tag(salt: &InitialSalt, orig_dcid: &[u8], packet: &[u8]) -> [u8; 16] {
     let (key, nonce) = salt.retry();
     let cid_len = u8::try_from(orig_dcid.len()).unwrap_or(u8::MAX);
     let pseudo_packet = [&[cid_len], orig_dcid, packet].concat();

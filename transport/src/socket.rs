@@ -194,7 +194,9 @@ impl Shared {
     fn owner(&self, source: SocketAddr, datagram: &[u8]) -> Owner {
         match packet::classify(datagram, self.version) {
             Kind::Short { dcid } if Role::of(dcid) == Role::Accept => Owner::Accept,
-            Kind::Long { dcid, .. } if !(Role::of(dcid) == Role::Dial && self.cids.is_ours(dcid)) => {
+            Kind::Long { dcid, .. }
+                if !(Role::of(dcid) == Role::Dial && self.cids.is_ours(dcid)) =>
+            {
                 let (now, admission) = (Instant::now(), &*self.admission);
                 let mut gate = lock(&self.gate);
                 match gate.handle_datagram(now, source, datagram, crate::random, admission) {

@@ -95,8 +95,7 @@ async fn both_ends_know_each_other_and_exchange_frames() {
 
     let mut stream = dialed.open(&ECHO, LIMIT).await.unwrap();
     stream.send(b"hello").await.unwrap();
-    let mut other =
-        accepted.accept().await.unwrap().open(|_| Some(LIMIT)).await.unwrap();
+    let mut other = accepted.accept().await.unwrap().open(|_| Some(LIMIT)).await.unwrap();
     assert_eq!(other.protocol(), &ECHO);
     assert_eq!(other.recv().await.unwrap().unwrap(), b"hello");
     other.send(b"world").await.unwrap();
@@ -178,8 +177,7 @@ impl Admission for Only {
 #[tokio::test]
 async fn an_unlisted_peer_gets_silence_and_a_listed_one_a_connection() {
     let (friend, stranger) = (bind(config()), bind(config()));
-    let server =
-        Endpoint::bind(&key(), config(), Arc::new(Only(friend.peer_id()))).unwrap();
+    let server = Endpoint::bind(&key(), config(), Arc::new(Only(friend.peer_id()))).unwrap();
     serve(server.clone());
     let dial = stranger.dial(server.peer_id(), server.listen_addrs()).unwrap();
     assert!(timeout(Duration::from_millis(500), dial.established()).await.is_err());

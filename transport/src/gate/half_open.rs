@@ -1,10 +1,6 @@
 //! Connections that are opening: admitted, and not confirmed yet (SPEC §5.4, §5.5).
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    time::Instant,
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
 
 use pinhole_proto::PeerId;
 

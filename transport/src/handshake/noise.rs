@@ -3,7 +3,9 @@
 use snow::{Builder, HandshakeState, params::NoiseParams};
 use zeroize::Zeroizing;
 
-use super::{Destination, HandshakeError, Secrets, StaticKey, pairs::Pairs, primitives::Primitives};
+use super::{
+    Destination, HandshakeError, Secrets, StaticKey, pairs::Pairs, primitives::Primitives,
+};
 
 /// The Noise protocol name (SPEC §4.3).
 pub(crate) const PATTERN: &str = "Noise_IKpsk0_25519_ChaChaPoly_SHA256";

@@ -68,11 +68,7 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
-    pub(super) fn recall_or(
-        &self,
-        public: [u8; 32],
-        compute: impl FnOnce() -> Secret,
-    ) -> Secret {
+    pub(super) fn recall_or(&self, public: [u8; 32], compute: impl FnOnce() -> Secret) -> Secret {
         self.store.recall(&public).unwrap_or_else(|| {
             let secret = compute();
             *self.last() = Some((public, secret.clone()));

@@ -21,8 +21,7 @@ pub(crate) fn expand_label(secret: &[u8; 32], label: &[u8], context: &[u8], out:
     let len = u16::try_from(out.len()).unwrap_or(u16::MAX).to_be_bytes();
     let label_len = u8::try_from(label.len() + 6).unwrap_or(u8::MAX);
     let context_len = u8::try_from(context.len()).unwrap_or(u8::MAX);
-    let info =
-        [&len[..], &[label_len], b"tls13 ", label, &[context_len], context].concat();
+    let info = [&len[..], &[label_len], b"tls13 ", label, &[context_len], context].concat();
     expand(secret, &info, out);
 }
 
