@@ -29,21 +29,20 @@ impl<'a> Message<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, HandshakeError> {
         let [kind, high, low, rest @ ..] = bytes else { return Ok(None) };
         let len = usize::from(u16::from_be_bytes([*high, *low]));
-        if len > MAX_MESSAGE_LEN {
+        if !(1..=4).contains(kind) {
+            return Err(HandshakeError::UnexpectedMessage);
+        }
+        if len > MAX_MESSAGE_LEN || (*kind == 4 && len > 0) {
             return Err(HandshakeError::Length);
         }
-        let message = |body| match kind {
-            1 => Ok(Self::Hello(body)),
-            2 => Ok(Self::Reply(body)),
-            3 => Ok(Self::Accept(body)),
-            4 if len == 0 => Ok(Self::Confirm),
-            4 => Err(HandshakeError::Length),
-            _ => Err(HandshakeError::UnexpectedMessage),
+        let Some(body) = rest.get(..len) else { return Ok(None) };
+        let message = match kind {
+            1 => Self::Hello(body),
+            2 => Self::Reply(body),
+            3 => Self::Accept(body),
+            _ => Self::Confirm,
         };
-        match rest.get(..len) {
-            Some(body) => Ok(Some((message(body)?, HEADER_LEN + len))),
-            None => message(&[]).map(|_| None).or(Ok(None)),
-        }
+        Ok(Some((message, HEADER_LEN + len)))
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
