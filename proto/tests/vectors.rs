@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-#[path = "../examples/vectors/files.rs"]
+#[path = "../examples/vectors/files/mod.rs"]
 mod files;
 
 fn read(name: &str) -> String {
@@ -208,7 +208,10 @@ fn frames() {
         match whole.1 {
             None => assert!(case["error"].is_null(), "{case}"),
             Some((kind, code)) => {
-                assert_eq!((kind, code), (text(&case["error"], "kind"), text(&case["error"], "code")));
+                assert_eq!(
+                    (kind, code),
+                    (text(&case["error"], "kind"), text(&case["error"], "code"))
+                );
             }
         }
     }
