@@ -281,7 +281,7 @@ struct ResponderSession {
 enum ResponderState {
     AwaitHello,
     /// The gate let the Hello in; our Reply is not written yet.
-    Greeted(Acceptor),
+    Greeted(Box<Acceptor>),
     /// The Reply is written; our Accept is next.
     Replied(Secrets, Suite),
     AwaitConfirm,
@@ -301,7 +301,7 @@ impl ResponderSession {
                 if self.config.accept_early_data {
                     self.early = Some(admitted.acceptor.early_secret().clone());
                 }
-                self.state = ResponderState::Greeted(admitted.acceptor);
+                self.state = ResponderState::Greeted(Box::new(admitted.acceptor));
                 Ok(())
             }
             (ResponderState::AwaitConfirm, Message::Confirm) if !self.confirmed => {

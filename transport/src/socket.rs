@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Instant,
@@ -21,7 +21,7 @@ use quinn::{
 
 use crate::{
     Admission,
-    cid::{CidKey, Role},
+    cid::{CID_LEN, CidKey, Role},
     gate::{Gate, Verdict},
     links::Links,
     lock,
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     /// The role that reads the sockets now. The other gets its datagrams through its inbox.
     reader: Mutex<Role>,
     inboxes: [Mutex<Inbox>; 2],
+    /// The socket to read first: each in turn, so that a busy one does not silence the others.
+    next_link: AtomicUsize,
     /// Which socket hears a peer, if more than one could reach it.
     origins: Option<Mutex<HashMap<SocketAddr, usize>>>,
     pub(crate) traffic: Traffic,
@@ -94,6 +96,37 @@ impl Owner {
     }
 }
 
+/// What is known of one received batch while it is sorted.
+#[derive(Default)]
+struct Batch {
+    /// Bytes that stay for the endpoint that reads.
+    len: usize,
+    kept_for: Option<Owner>,
+    /// The last short header: most datagrams of a batch belong to one connection.
+    last: Option<([u8; CID_LEN], Owner)>,
+}
+
+impl Batch {
+    fn owner(&mut self, datagram: &[u8], look_up: impl FnOnce(&[u8]) -> Owner) -> Owner {
+        let short = datagram.first().is_some_and(|byte| byte & 0xc0 == 0x40);
+        let dcid = datagram.get(1..).and_then(|rest| rest.first_chunk().copied());
+        match (dcid.filter(|_| short), self.last) {
+            (Some(dcid), Some((last, owner))) if dcid == last => owner,
+            (Some(dcid), _) => {
+                let owner = look_up(datagram);
+                self.last = Some((dcid, owner));
+                owner
+            }
+            (None, _) => look_up(datagram),
+        }
+    }
+
+    /// quinn sees one sender for each batch.
+    fn accepts(&mut self, owner: Owner) -> bool {
+        *self.kept_for.get_or_insert(owner) == owner
+    }
+}
+
 impl Shared {
     pub(crate) fn new(
         links: Links,
@@ -113,6 +146,7 @@ impl Shared {
             admission,
             reader: Mutex::new(Role::Accept),
             inboxes: Default::default(),
+            next_link: AtomicUsize::new(0),
             origins: ambiguous.then(Mutex::default),
             traffic: Traffic::default(),
         }
@@ -217,33 +251,29 @@ impl Shared {
 
     /// Sorts one received batch: what is not for `role` leaves it.
     fn sort(&self, role: Role, link: usize, meta: &mut RecvMeta, buffer: &mut [u8]) {
-        let source = meta.addr;
-        self.traffic.bytes_received.fetch_add(meta.len as u64, Ordering::Relaxed);
+        let (source, len, stride) = (meta.addr, meta.len, meta.stride.max(1));
+        self.traffic.bytes_received.fetch_add(len as u64, Ordering::Relaxed);
+        self.traffic.datagrams_received.fetch_add(len.div_ceil(stride) as u64, Ordering::Relaxed);
         self.note_origin(source, link);
-        let (len, stride) = (meta.len, meta.stride.max(1));
-        let mut kept = 0;
-        let mut kept_owner = None;
-        let mut at = 0;
-        while at < len {
+        let mut batch = Batch::default();
+        for at in (0..len).step_by(stride) {
             let end = (at + stride).min(len);
-            self.traffic.datagrams_received.fetch_add(1, Ordering::Relaxed);
-            let owner = self.owner(source, &buffer[at..end]);
-            if owner.role() == Some(role) && *kept_owner.get_or_insert(owner) == owner {
-                // A batch for one role keeps its layout; only after a gap do bytes move. All
+            let owner = batch.owner(&buffer[at..end], |datagram| self.owner(source, datagram));
+            if owner.role() == Some(role) && batch.accepts(owner) {
+                // A batch for one owner keeps its layout; only after a gap do bytes move. All
                 // datagrams of a batch but the last have the same length.
-                if kept < at {
-                    buffer.copy_within(at..end, kept);
+                if batch.len < at {
+                    buffer.copy_within(at..end, batch.len);
                 }
-                kept += end - at;
+                batch.len += end - at;
             } else if let Some(other) = owner.role() {
                 let mut meta = RecvMeta { len: end - at, stride: end - at, ..*meta };
                 owner.relabel(&mut meta);
                 self.deliver(other, meta, &buffer[at..end]);
             }
-            at = end;
         }
-        meta.len = kept;
-        kept_owner.iter().for_each(|owner| owner.relabel(meta));
+        meta.len = batch.len;
+        batch.kept_for.iter().for_each(|owner| owner.relabel(meta));
     }
 
     fn note_origin(&self, source: SocketAddr, link: usize) {
@@ -293,7 +323,10 @@ impl Shared {
     ) -> Poll<io::Result<usize>> {
         for _ in 0..READS_PER_POLL {
             // The waker is stored before the queue is looked at, so no delivery is missed.
-            lock(self.inbox(role)).waker = Some(cx.waker().clone());
+            match &mut lock(self.inbox(role)).waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                empty => *empty = Some(cx.waker().clone()),
+            }
             let taken = self.take_inbox(role, buffers, meta);
             if taken > 0 {
                 return Poll::Ready(Ok(taken));
@@ -320,7 +353,8 @@ impl Shared {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        for link in 0..self.links.len() {
+        let first = self.next_link.fetch_add(1, Ordering::Relaxed);
+        for link in (0..self.links.len()).map(|i| (first + i) % self.links.len()) {
             match self.links.poll_recv(link, cx, buffers, meta) {
                 Poll::Ready(Ok(count)) => {
                     for (meta, buffer) in meta[..count].iter_mut().zip(buffers.iter_mut()) {

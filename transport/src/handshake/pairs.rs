@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 const CAPACITY: usize = 256;
 
 type Secret = Zeroizing<[u8; 32]>;
+/// A public key and the secret shared with its holder.
+type Computed = ([u8; 32], Secret);
 
 /// The store of one endpoint.
 #[derive(Clone, Default)]
@@ -64,7 +66,7 @@ impl SharedSecrets {
 #[derive(Clone)]
 pub(super) struct Pairs {
     store: SharedSecrets,
-    last: Arc<Mutex<Option<([u8; 32], Secret)>>>,
+    last: Arc<Mutex<Option<Computed>>>,
 }
 
 impl Pairs {
@@ -87,7 +89,7 @@ impl Pairs {
         }
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<([u8; 32], Secret)>> {
+    fn last(&self) -> MutexGuard<'_, Option<Computed>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
