@@ -205,7 +205,7 @@ async fn bulk_data_flows_both_ways_and_keys_change_on_the_way() {
     serve(a.clone());
     serve(b.clone());
     let (there, back) = tokio::join!(connect(&a, &b), connect(&b, &a));
-    let frame: Vec<u8> = (0..LIMIT).map(|i| (i * i >> 7) as u8).collect();
+    let frame: Vec<u8> = (0..LIMIT).map(|i| ((i * i) >> 7) as u8).collect();
     for connection in [&there, &back, &there] {
         let (x, y) = tokio::join!(round_trip(connection, &frame), async {
             there.force_key_update();

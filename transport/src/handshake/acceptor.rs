@@ -30,7 +30,7 @@ impl Acceptor {
         let payload_len = body.len().checked_sub(HELLO_OVERHEAD).ok_or(HandshakeError::Length)?;
         let pairs = shared.view();
         let to = Destination { network, responder: key.peer_id };
-        let mut noise = noise::handshake(key, to, false, ephemeral, &pairs)?;
+        let mut noise = noise::handshake(key, to, None, ephemeral, &pairs)?;
         let mut payload = Zeroizing::new(vec![0; payload_len]);
         noise.read_message(body, &mut payload).map_err(noise::failed)?;
         let hello = Hello::decode(&payload)?;
@@ -38,8 +38,10 @@ impl Acceptor {
         if noise.get_remote_static() != Some(&public[..]) {
             return Err(HandshakeError::Identity);
         }
-        hello.dialer.check_torsion().map_err(|_| HandshakeError::Identity)?;
-        pairs.authenticated(&public);
+        if pairs.is_new(&public) {
+            hello.dialer.check_torsion().map_err(|_| HandshakeError::Identity)?;
+            pairs.keep(&public);
+        }
         let early = EarlySecret::new(&hello.early_secret, noise.get_handshake_hash());
         Ok(Self { noise, early, hello })
     }

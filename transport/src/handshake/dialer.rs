@@ -26,12 +26,14 @@ impl Dialer {
         shared: &SharedSecrets,
     ) -> Result<(Self, Vec<u8>), HandshakeError> {
         let pairs = shared.view();
-        let mut noise = noise::handshake(key, to, true, ephemeral, &pairs)?;
+        let responder = to.responder.noise_public();
+        let mut noise = noise::handshake(key, to, Some(&responder), ephemeral, &pairs)?;
         let payload = hello.encode();
         let mut body = vec![0; payload.len() + HELLO_OVERHEAD];
         noise.write_message(&payload, &mut body).map_err(noise::failed)?;
-        if !pairs.authenticated(&to.responder.noise_public()) {
+        if pairs.is_new(&responder) {
             to.responder.check_torsion().map_err(|_| HandshakeError::Identity)?;
+            pairs.keep(&responder);
         }
         let early = EarlySecret::new(&hello.early_secret, noise.get_handshake_hash());
         Ok((Self { noise, early }, body))

@@ -14,11 +14,11 @@ pub(crate) const HELLO_OVERHEAD: usize = 32 + 48 + 16;
 /// The body of a Reply: ephemeral key and the tag of an empty payload (SPEC §4.4.2).
 pub(crate) const REPLY_LEN: usize = 32 + 16;
 
-/// A handshake in its first state; a dialer if `to.responder` is not ourselves.
+/// A handshake in its first state: that of a dialer if it knows the responder's public key.
 pub(super) fn handshake(
     key: &StaticKey,
     to: Destination<'_>,
-    dialing: bool,
+    responder: Option<&[u8; 32]>,
     ephemeral: Zeroizing<[u8; 32]>,
     pairs: &Pairs,
 ) -> Result<HandshakeState, HandshakeError> {
@@ -30,12 +30,11 @@ pub(super) fn handshake(
         .and_then(|b| b.psk(0, to.network.as_bytes()))
         .and_then(|b| b.prologue(&prologue))
         .map_err(failed)?;
-    if dialing {
-        let remote = to.responder.noise_public();
-        builder.remote_public_key(&remote).and_then(Builder::build_initiator).map_err(failed)
-    } else {
-        builder.build_responder().map_err(failed)
+    match responder {
+        Some(key) => builder.remote_public_key(key).and_then(Builder::build_initiator),
+        None => builder.build_responder(),
     }
+    .map_err(failed)
 }
 
 /// The secrets of a handshake whose two messages are through.

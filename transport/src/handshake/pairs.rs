@@ -78,14 +78,15 @@ impl Pairs {
         })
     }
 
-    /// Keeps the secret shared with `peer`, which has authenticated. True if it was known before.
-    pub(super) fn authenticated(&self, peer: &[u8; 32]) -> bool {
-        match self.last().take().filter(|(public, _)| public == peer) {
-            Some((public, secret)) => {
-                self.store.keep(public, secret);
-                false
-            }
-            None => true,
+    /// Whether the secret shared with `peer` had to be computed: nobody has checked its key yet.
+    pub(super) fn is_new(&self, peer: &[u8; 32]) -> bool {
+        self.last().as_ref().is_some_and(|(public, _)| public == peer)
+    }
+
+    /// Keeps the secret shared with `peer`, which has authenticated and whose key is checked.
+    pub(super) fn keep(&self, peer: &[u8; 32]) {
+        if let Some((public, secret)) = self.last().take().filter(|(public, _)| public == peer) {
+            self.store.keep(public, secret);
         }
     }
 
@@ -103,10 +104,15 @@ mod tests {
         let secrets = SharedSecrets::default();
         let view = secrets.view();
         view.recall_or([1; 32], || Zeroizing::new([11; 32]));
-        assert!(secrets.recall(&[1; 32]).is_none());
-        assert!(!view.authenticated(&[1; 32]));
+        assert!(view.is_new(&[1; 32]) && secrets.recall(&[1; 32]).is_none());
+        view.keep(&[2; 32]);
+        assert!(secrets.recall(&[1; 32]).is_none(), "only the peer that authenticated is kept");
+        view.recall_or([1; 32], || Zeroizing::new([11; 32]));
+        view.keep(&[1; 32]);
         assert_eq!(*secrets.recall(&[1; 32]).unwrap(), [11; 32]);
-        assert!(secrets.view().authenticated(&[1; 32]));
+        let view = secrets.view();
+        view.recall_or([1; 32], || panic!("it is known"));
+        assert!(!view.is_new(&[1; 32]));
 
         for i in 0..2 * CAPACITY {
             let mut public = [2; 32];
