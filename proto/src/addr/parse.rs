@@ -135,7 +135,7 @@ fn parse_port(text: &str) -> Result<u16, ParseAddrError> {
 /// A multiaddr of ours, and the peer at its end if it names one. SPEC §3.3.
 fn parse_multiaddr(text: &str) -> Result<(Candidate, Option<PeerId>), ParseAddrError> {
     let parts: Vec<&str> = text.split('/').skip(1).collect();
-    if let Some((found, instead)) = parts.iter().find_map(|part| refusal(part)) {
+    if let Some((found, instead)) = foreign(&parts) {
         return Err(ParseAddrError::Multiaddr { found: found.to_owned(), instead });
     }
     let incomplete = || ParseAddrError::Incomplete(shorten(text));
@@ -156,6 +156,13 @@ fn parse_multiaddr(text: &str) -> Result<(Candidate, Option<PeerId>), ParseAddrE
         [other, ..] => return Err(unknown_carrier(other)),
     };
     Ok((candidate.checked()?, peer))
+}
+
+/// The first protocol that people know from elsewhere. The second part is skipped: it is the host,
+/// which may have any name.
+fn foreign(parts: &[&str]) -> Option<(&'static str, &'static str)> {
+    let protocols = parts.iter().take(1).chain(parts.iter().skip(2));
+    protocols.copied().find_map(refusal)
 }
 
 fn parse_multiaddr_host(kind: &str, host: &str) -> Result<Host, ParseAddrError> {

@@ -36,6 +36,7 @@ fn every_spelling_and_its_canonical_form() {
         ("/ip4/192.0.2.7/udp/4433/p2p/P", "P@192.0.2.7:4433"),
         ("/dns4/example.org/udp/4433/p2p/P", "P@/dns4/example.org/udp/4433"),
         ("P@/ip4/192.0.2.7/udp/4433/p2p/P", "P@192.0.2.7:4433"),
+        ("P@/dns/ws/udp/4433", "P@ws:4433"),
         ("P@tls://example.org:443", "P@tls://example.org:443"),
         ("P@tls://[2001:db8::1]:443", "P@tls://[2001:db8::1]:443"),
         ("P@tls://abc.onion:443", "P@tls://abc.onion:443"),
