@@ -365,7 +365,7 @@ impl Peers {
         entry.backoff.handle_success();
         let dial = entry.dial.take();
         let links: Vec<_> = entry.live_links().map(|link| link.id).collect();
-        self.commands.extend(dial.map(|dial| PeerCommand::CancelDial(dial.id)));
+        self.commands.extend(dial.map(|dial| PeerCommand::CancelDial { peer, dial: dial.id }));
         for link in links {
             self.close(link, close);
         }

@@ -75,7 +75,12 @@ pub enum PeerCommand {
         candidates: Vec<Candidate>,
     },
     /// Give a dial up; no answer is awaited.
-    CancelDial(DialId),
+    CancelDial {
+        /// Whom it was to reach.
+        peer: PeerId,
+        /// The dial's number.
+        dial: DialId,
+    },
     /// New streams to `peer` go to `link`; `None`: there is no connection.
     Keep {
         /// The peer.

@@ -351,7 +351,7 @@ fn disconnect_closes_everything_and_stays_away() {
     t.commands();
     t.peers.handle_disconnect(t.now, peer(HIGH));
     let expected = [
-        PeerCommand::CancelDial(dial),
+        PeerCommand::CancelDial { peer: peer(HIGH), dial },
         close(1, CloseReason::Disconnect),
         close(2, CloseReason::Disconnect),
         PeerCommand::Keep { peer: peer(HIGH), link: None },
@@ -508,7 +508,9 @@ fn random_inputs_keep_the_invariants() {
             for command in t.commands() {
                 match command {
                     PeerCommand::Dial { peer, dial, .. } => dials.push((peer, dial)),
-                    PeerCommand::CancelDial(dial) => dials.retain(|(_, other)| *other != dial),
+                    PeerCommand::CancelDial { dial, .. } => {
+                        dials.retain(|(_, other)| *other != dial)
+                    }
                     PeerCommand::Close { link, .. } => {
                         links.retain(|other| *other != link.0);
                         t.peers.handle_closed(t.now, link, Reason::Disconnect);

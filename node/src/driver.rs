@@ -1,0 +1,468 @@
+//! The task that drives a node (shell): it carries inputs to the table of peers and does what the
+//! table asks for. It decides nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pinhole_proto::{CloseCode, PeerAddr, PeerId, StreamCode};
+use pinhole_transport::{Closed, ClosedBy, Connection, DialError, EarlyOffer, Inbound};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+
+use crate::dial::{self, EarlyRequest};
+use crate::error::{ConnectError, NodeFailed};
+use crate::event::{Event, Path};
+use crate::handler::How;
+use crate::inner::Inner;
+use crate::link::{self, Link};
+use crate::peers::{
+    CloseReason, DialAnswer, DialId, LinkId, LinkUp, Origin, PeerCommand, PeerEvent, PeerRecord,
+    PeerRefused, Peers, Reason,
+};
+use crate::protocols::{Builtin, drain};
+
+/// How long streams may go on when the node is closed.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// Early requests of one inbound connection that are served at a time.
+const MAX_EARLY: usize = 16;
+
+/// What handles and tasks ask of the driver.
+pub(crate) enum Request {
+    Connect {
+        addr: PeerAddr,
+        early: Option<EarlyRequest>,
+        reply: oneshot::Sender<Result<Arc<Link>, ConnectError>>,
+    },
+    Want {
+        addr: PeerAddr,
+        origin: Origin,
+        reply: oneshot::Sender<Result<(), PeerRefused>>,
+    },
+    Disconnect {
+        peer: PeerId,
+        reply: oneshot::Sender<()>,
+    },
+    /// The allowlist changed.
+    Verdicts {
+        reply: oneshot::Sender<()>,
+    },
+    Records {
+        reply: oneshot::Sender<Vec<PeerRecord>>,
+    },
+    LinkClosed {
+        link: LinkId,
+        closed: Closed,
+    },
+    Drained(LinkId),
+}
+
+/// What a task of the driver came to.
+enum Ended {
+    Dial {
+        peer: PeerId,
+        dial: DialId,
+        result: Result<Connection, ConnectError>,
+    },
+    Inbound {
+        connection: Option<Connection>,
+        early: JoinSet<()>,
+    },
+    /// Nothing more to do about it.
+    Done,
+}
+
+pub(crate) struct Driver {
+    inner: Arc<Inner>,
+    peers: Peers,
+    requests: mpsc::Receiver<Request>,
+    stop: watch::Receiver<bool>,
+    tasks: JoinSet<Ended>,
+    links: HashMap<LinkId, Arc<Link>>,
+    dials: HashMap<DialId, AbortHandle>,
+    waiting: HashMap<PeerId, Vec<oneshot::Sender<Result<Arc<Link>, ConnectError>>>>,
+    /// Told when a draining link is unused.
+    dry: Arc<Notify>,
+    /// Goes along with the next dial that the table asks for.
+    early: Option<EarlyRequest>,
+}
+
+enum Input {
+    Request(Request),
+    Inbound(Inbound),
+    Ended(Result<Ended, JoinError>),
+    Time,
+    Stop,
+    EndpointClosed,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        peers: Peers,
+        requests: mpsc::Receiver<Request>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            inner,
+            peers,
+            requests,
+            stop,
+            tasks: JoinSet::new(),
+            links: HashMap::new(),
+            dials: HashMap::new(),
+            waiting: HashMap::new(),
+            dry: Arc::default(),
+            early: None,
+        }
+    }
+
+    /// Runs until the node is to stop; an error says which task failed.
+    pub(crate) async fn run(mut self) -> Result<(), NodeFailed> {
+        self.perform();
+        loop {
+            match self.next_input().await {
+                Input::Request(request) => self.handle_request(request),
+                Input::Inbound(inbound) => {
+                    self.tasks.spawn(confirm(self.inner.clone(), inbound));
+                }
+                Input::Ended(Ok(ended)) => self.handle_ended(ended),
+                Input::Ended(Err(error)) => {
+                    if let Ok(panic) = error.try_into_panic() {
+                        let failed = failure("connection task or protocol handler", &*panic);
+                        self.stop(CloseCode::Internal, Duration::ZERO).await;
+                        return Err(failed);
+                    }
+                }
+                Input::Time => {
+                    self.report_use();
+                    self.peers.handle_timeout(Instant::now());
+                }
+                Input::Stop => {
+                    self.stop(CloseCode::Shutdown, CLOSE_GRACE).await;
+                    return Ok(());
+                }
+                Input::EndpointClosed => {
+                    self.stop(CloseCode::Internal, Duration::ZERO).await;
+                    let message = "the endpoint closed by itself".into();
+                    return Err(NodeFailed { task: "endpoint".into(), message });
+                }
+            }
+            self.perform();
+        }
+    }
+
+    async fn next_input(&mut self) -> Input {
+        let timeout = self.peers.poll_timeout();
+        let endpoint = self.inner.endpoint.clone();
+        tokio::select! {
+            _ = self.stop.wait_for(|stop| *stop) => Input::Stop,
+            Some(request) = self.requests.recv() => Input::Request(request),
+            Some(ended) = self.tasks.join_next() => Input::Ended(ended),
+            inbound = endpoint.accept() => inbound.map_or(Input::EndpointClosed, Input::Inbound),
+            () = self.dry.notified() => Input::Time,
+            () = sleep_until(timeout) => Input::Time,
+        }
+    }
+
+    fn handle_request(&mut self, request: Request) {
+        // Replies whose receiver is gone are nobody's loss.
+        match request {
+            Request::Connect { addr, early, reply } => self.connect(&addr, early, reply),
+            Request::Want { addr, origin, reply } => {
+                let _ = reply.send(self.want(&addr, origin));
+            }
+            Request::Disconnect { peer, reply } => {
+                self.peers.handle_disconnect(Instant::now(), peer);
+                let _ = reply.send(());
+            }
+            Request::Verdicts { reply } => {
+                self.judge_all();
+                let _ = reply.send(());
+            }
+            Request::Records { reply } => {
+                let _ = reply.send(self.peers.records().collect());
+            }
+            Request::LinkClosed { link, closed } => {
+                self.links.remove(&link);
+                self.peers.handle_closed(Instant::now(), link, closed_reason(&closed));
+            }
+            Request::Drained(link) => self.peers.handle_drained(Instant::now(), link),
+        }
+    }
+
+    fn connect(
+        &mut self,
+        addr: &PeerAddr,
+        early: Option<EarlyRequest>,
+        reply: oneshot::Sender<Result<Arc<Link>, ConnectError>>,
+    ) {
+        let answer = self.know(addr, Origin::Cli).and_then(|()| {
+            self.early = early;
+            self.peers.handle_dial(Instant::now(), addr.peer)
+        });
+        let answer = match answer {
+            Ok(DialAnswer::Connected(link)) => {
+                self.links.get(&link).cloned().ok_or(ConnectError::Cancelled)
+            }
+            Ok(_) => return self.waiting.entry(addr.peer).or_default().push(reply),
+            Err(refused) => Err(refused.into()),
+        };
+        let _ = reply.send(answer);
+    }
+
+    fn want(&mut self, addr: &PeerAddr, origin: Origin) -> Result<(), PeerRefused> {
+        self.know(addr, origin)?;
+        self.peers.handle_wanted(Instant::now(), addr.peer, true);
+        Ok(())
+    }
+
+    fn know(&mut self, addr: &PeerAddr, origin: Origin) -> Result<(), PeerRefused> {
+        let now = Instant::now();
+        self.peers.handle_known(now, addr.peer, &addr.candidates, origin)?;
+        self.judge(addr.peer);
+        Ok(())
+    }
+
+    fn judge(&mut self, peer: PeerId) {
+        let verdict = self.inner.allowlist.read(|list| list.verdict(&peer));
+        self.peers.handle_verdict(Instant::now(), peer, verdict);
+    }
+
+    fn judge_all(&mut self) {
+        let peers: Vec<_> = self.peers.records().map(|record| record.peer).collect();
+        for peer in peers {
+            self.judge(peer);
+        }
+    }
+
+    fn handle_ended(&mut self, ended: Ended) {
+        match ended {
+            Ended::Dial { peer, dial, result } => {
+                let wanted = self.dials.remove(&dial).is_some();
+                match result {
+                    Ok(connection) if !wanted => connection.close(CloseCode::Disconnect, ""),
+                    Ok(connection) => self.dialed(peer, dial, connection),
+                    Err(error) => self.dial_failed(peer, dial, error),
+                }
+            }
+            Ended::Inbound { connection, early } => match connection {
+                Some(connection) => self.link_up(connection, None, early),
+                None => drop(early),
+            },
+            Ended::Done => {}
+        }
+    }
+
+    fn dialed(&mut self, peer: PeerId, dial: DialId, connection: Connection) {
+        self.link_up(connection, Some(dial), JoinSet::new());
+        // The table may have no room for it or a verdict against it.
+        if self.peers.record(&peer).is_none_or(|record| record.link.is_none()) {
+            let limit = self.inner.limits.max_connections;
+            self.answer(peer, &Err(DialError::TooManyConnections(limit).into()));
+        }
+    }
+
+    fn link_up(&mut self, connection: Connection, dial: Option<DialId>, early: JoinSet<()>) {
+        let peer = connection.peer();
+        let up = LinkUp {
+            id: LinkId(connection.id()),
+            dialed: connection.dialed(),
+            addr: connection.remote_addr(),
+        };
+        let link = Link::new(connection, self.inner.started, self.dry.clone());
+        self.links.insert(up.id, link.clone());
+        let inner = self.inner.clone();
+        self.tasks.spawn(async move {
+            link::run(inner, link, early).await;
+            Ended::Done
+        });
+        // The gate asked before; the answer may have changed since.
+        self.judge(peer);
+        self.inner.allowlist.write(|list| list.handle_connected(peer));
+        self.peers.handle_link(Instant::now(), peer, up, dial);
+    }
+
+    fn dial_failed(&mut self, peer: PeerId, dial: DialId, error: ConnectError) {
+        let reason = match &error {
+            ConnectError::NoAnswer => Reason::NoAnswer,
+            ConnectError::Closed(_) => Reason::Refused,
+            ConnectError::Unresolved { .. } => Reason::Unresolved,
+            _ => Reason::DialFailed,
+        };
+        tracing::debug!(peer = %peer.short(), %error, "dial failed");
+        self.peers.handle_dial_failed(Instant::now(), peer, dial, reason);
+        self.answer(peer, &Err(error));
+    }
+
+    fn answer(&mut self, peer: PeerId, answer: &Result<Arc<Link>, ConnectError>) {
+        for waiting in self.waiting.remove(&peer).into_iter().flatten() {
+            // An error says that nobody waits any more.
+            let _ = waiting.send(answer.clone());
+        }
+    }
+
+    fn report_use(&mut self) {
+        let now = Instant::now();
+        for (id, link) in &self.links {
+            let (active, last_use) = link.usage();
+            self.peers.handle_use(now, *id, active, last_use);
+        }
+    }
+
+    /// Does what the table asks for and passes its events on.
+    fn perform(&mut self) {
+        while let Some(command) = self.peers.poll_transmit() {
+            self.perform_one(command);
+        }
+        self.early = None;
+        while let Some(event) = self.peers.poll_event() {
+            self.emit(event);
+        }
+    }
+
+    fn perform_one(&mut self, command: PeerCommand) {
+        match command {
+            PeerCommand::Dial { peer, dial, candidates } => {
+                let early = self.early.take();
+                let inner = self.inner.clone();
+                let task = self.tasks.spawn(async move {
+                    let result = dial::dial(inner, peer, candidates, early).await;
+                    Ended::Dial { peer, dial, result }
+                });
+                self.dials.insert(dial, task);
+            }
+            PeerCommand::CancelDial { peer, dial } => {
+                if let Some(task) = self.dials.remove(&dial) {
+                    task.abort();
+                }
+                self.answer(peer, &Err(ConnectError::Cancelled));
+            }
+            PeerCommand::Keep { peer, link } => self.keep(peer, link),
+            PeerCommand::WatchUse(id) => {
+                if let Some(link) = self.links.get(&id) {
+                    link.set_draining(true);
+                    let (active, last_use) = link.usage();
+                    self.peers.handle_use(Instant::now(), id, active, last_use);
+                }
+            }
+            PeerCommand::SayDrained(id) => {
+                if let Some(link) = self.links.get(&id).cloned() {
+                    self.tasks.spawn(async move {
+                        drain::say(link).await;
+                        Ended::Done
+                    });
+                }
+            }
+            PeerCommand::Close { link, reason } => {
+                if let Some(link) = self.links.get(&link) {
+                    link.connection.close(close_code(reason), "");
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, peer: PeerId, link: Option<LinkId>) {
+        let link = link.and_then(|id| self.links.get(&id).cloned());
+        if let Some(link) = &link {
+            link.set_draining(false);
+            self.answer(peer, &Ok(link.clone()));
+        }
+        self.inner.set_kept(peer, link);
+    }
+
+    fn emit(&self, event: PeerEvent) {
+        let PeerEvent::State { peer, state, was, reason } = event;
+        let kept = self.inner.kept(&peer);
+        let addr = kept.as_ref().map(|link| link.connection.remote_addr());
+        let rtt = kept.as_ref().map(|link| link.connection.rtt());
+        let origin = self.peers.record(&peer).map_or(Origin::Inbound, |record| record.origin);
+        tracing::info!(peer = %peer.short(), %state, %was, %reason, ?addr, "peer");
+        let path = addr.map(|_| Path::Direct);
+        self.inner.emit(Event::Peer { peer, state, was, reason, path, addr, rtt, origin });
+    }
+
+    /// Lets streams end for a while, closes all connections and ends all tasks.
+    async fn stop(mut self, code: CloseCode, grace: Duration) {
+        let unused = async {
+            while self.links.values().any(|link| link.usage().0 > 0) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // What is not done by then is cut off.
+        let _ = tokio::time::timeout(grace, unused).await;
+        self.inner.endpoint.close(code).await;
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Serves an inbound connection's idempotent early requests until its dialer is proven live.
+async fn confirm(inner: Arc<Inner>, inbound: Inbound) -> Ended {
+    let mut early = JoinSet::new();
+    while let Some(offer) = inbound.accept_early().await {
+        while early.try_join_next().is_some() {}
+        if early.len() < MAX_EARLY {
+            early.spawn(serve_early(inner.clone(), offer));
+        } else {
+            offer.refuse(StreamCode::Busy);
+        }
+    }
+    let addr = inbound.remote_addr();
+    match inbound.confirmed().await {
+        Ok(connection) => Ended::Inbound { connection: Some(connection), early },
+        Err(error) => {
+            tracing::debug!(%addr, %error, "an inbound connection was not confirmed");
+            Ended::Inbound { connection: None, early }
+        }
+    }
+}
+
+async fn serve_early(inner: Arc<Inner>, offer: EarlyOffer) {
+    let Ok(mut stream) = offer.open(inner.early_limit()).await else { return };
+    let Ok(Some(request)) = stream.recv().await else { return };
+    let answer = match inner.registry.find(stream.protocol()).map(|served| &served.how) {
+        Some(How::Requests(answer)) => answer(request).await,
+        // Of the built-in ones only ping is idempotent, and it repeats the request.
+        _ if Builtin::find(stream.protocol()) == Some(Builtin::Ping) => request,
+        _ => return stream.refuse(StreamCode::UnknownProtocol),
+    };
+    inner.count(|counters| &counters.early_served);
+    // An error says that the peer has gone.
+    let _ = stream.reply(&answer).await;
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn closed_reason(closed: &Closed) -> Reason {
+    match closed.by {
+        ClosedBy::Us => Reason::Disconnect,
+        ClosedBy::Peer => Reason::ClosedByPeer,
+        _ => Reason::Lost,
+    }
+}
+
+fn close_code(reason: CloseReason) -> CloseCode {
+    match reason {
+        CloseReason::Duplicate => CloseCode::Duplicate,
+        CloseReason::Idle => CloseCode::Idle,
+        CloseReason::Disconnect => CloseCode::Disconnect,
+        CloseReason::Denied => CloseCode::Denied,
+        CloseReason::Full => CloseCode::Busy,
+    }
+}
+
+/// What a panicking task said.
+pub(crate) fn failure(task: &str, panic: &(dyn std::any::Any + Send)) -> NodeFailed {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it panicked".into());
+    NodeFailed { task: task.into(), message }
+}

@@ -1,0 +1,176 @@
+//! What a node's handles and tasks share (shell).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use pinhole_proto::{PeerId, Protocol};
+use pinhole_transport::{Admission, Endpoint};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::allowlist::Allowlist;
+use crate::builder::Limits;
+use crate::driver::Request;
+use crate::event::Event;
+use crate::handler::Registry;
+use crate::link::Link;
+use crate::protocols::{Builtin, Inbox};
+
+pub(crate) struct Inner {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) registry: Registry,
+    pub(crate) limits: Limits,
+    pub(crate) agent: String,
+    pub(crate) started: Instant,
+    pub(crate) allowlist: Arc<SharedAllowlist>,
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) inbox: Option<Inbox>,
+    pub(crate) counters: NodeCounters,
+    /// The kept link of each connected peer.
+    links: RwLock<HashMap<PeerId, Arc<Link>>>,
+    /// `None` once the node has stopped.
+    events: Mutex<Option<broadcast::Sender<Event>>>,
+    problems: Mutex<Vec<String>>,
+}
+
+/// Counters of the node itself.
+#[derive(Default)]
+pub(crate) struct NodeCounters {
+    pub(crate) streams_opened: AtomicU64,
+    pub(crate) streams_served: AtomicU64,
+    pub(crate) streams_refused: AtomicU64,
+    pub(crate) early_served: AtomicU64,
+    pub(crate) messages_sent: AtomicU64,
+    pub(crate) messages_received: AtomicU64,
+    pub(crate) messages_repeated: AtomicU64,
+}
+
+/// Problems that `status` shows; the oldest go first.
+const MAX_PROBLEMS: usize = 16;
+
+impl Inner {
+    #[expect(clippy::too_many_arguments, reason = "called once, by the builder")]
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        registry: Registry,
+        limits: Limits,
+        agent: String,
+        allowlist: Arc<SharedAllowlist>,
+        requests: mpsc::Sender<Request>,
+        inbox: Option<Inbox>,
+        events: broadcast::Sender<Event>,
+    ) -> Self {
+        Self {
+            endpoint,
+            registry,
+            limits,
+            agent,
+            started: Instant::now(),
+            allowlist,
+            requests,
+            inbox,
+            counters: NodeCounters::default(),
+            links: RwLock::default(),
+            events: Mutex::new(Some(events)),
+            problems: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn kept(&self, peer: &PeerId) -> Option<Arc<Link>> {
+        self.links.read().unwrap_or_else(PoisonError::into_inner).get(peer).cloned()
+    }
+
+    pub(crate) fn set_kept(&self, peer: PeerId, link: Option<Arc<Link>>) {
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        match link {
+            Some(link) => links.insert(peer, link),
+            None => links.remove(&peer),
+        };
+    }
+
+    /// How long a frame of `protocol` may be; `None` if we do not serve it.
+    pub(crate) fn frame_limit(&self, protocol: &Protocol) -> Option<usize> {
+        Builtin::find(protocol)
+            .map(Builtin::frame_limit)
+            .or_else(|| self.registry.find(protocol).map(|served| served.limit))
+    }
+
+    /// How long a frame on early data may be, whatever its protocol.
+    pub(crate) fn early_limit(&self) -> usize {
+        let all = Builtin::idempotent().chain(self.registry.idempotent());
+        all.map(|protocol| protocol.limit()).max().unwrap_or(0)
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        if let Some(events) = &*lock(&self.events) {
+            // An error says that nobody listens.
+            let _ = events.send(event);
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
+        match &*lock(&self.events) {
+            Some(events) => events.subscribe(),
+            None => broadcast::channel(1).1,
+        }
+    }
+
+    pub(crate) fn report(&self, what: String, hint: &str) {
+        tracing::warn!(what, hint, "problem");
+        let mut problems = lock(&self.problems);
+        if problems.len() >= MAX_PROBLEMS {
+            problems.remove(0);
+        }
+        problems.push(what.clone());
+        drop(problems);
+        self.emit(Event::Problem { what, hint: hint.into() });
+    }
+
+    pub(crate) fn problems(&self) -> Vec<String> {
+        lock(&self.problems).clone()
+    }
+
+    pub(crate) fn count(&self, which: impl FnOnce(&NodeCounters) -> &AtomicU64) {
+        which(&self.counters).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The last event; the links and the event queue end.
+    pub(crate) fn end(&self, reason: String) {
+        self.emit(Event::Shutdown { reason });
+        lock(&self.events).take();
+        self.links.write().unwrap_or_else(PoisonError::into_inner).clear();
+        if let Some(inbox) = &self.inbox {
+            inbox.close();
+        }
+    }
+}
+
+/// The allowlist, asked from the gate and changed by commands.
+#[derive(Default)]
+pub(crate) struct SharedAllowlist(RwLock<Allowlist>);
+
+impl SharedAllowlist {
+    pub(crate) fn new(list: Allowlist) -> Self {
+        Self(RwLock::new(list))
+    }
+
+    pub(crate) fn read<T>(&self, with: impl FnOnce(&Allowlist) -> T) -> T {
+        with(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn write<T>(&self, with: impl FnOnce(&mut Allowlist) -> T) -> T {
+        with(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Admission for SharedAllowlist {
+    fn admits(&self, peer: &PeerId) -> bool {
+        self.read(|list| list.admits(peer))
+    }
+}
+
+/// Locks; what a panicking task left behind is used as it is, because the node stops anyway.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
