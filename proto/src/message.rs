@@ -20,7 +20,8 @@ pub trait Exchange {
     const REQUEST_LIMIT: usize;
     /// The longest reply, in bytes of the frame's body.
     const REPLY_LIMIT: usize;
-    /// Whether the same request twice does no more than once, so that it may go as early data.
+    /// Whether the request may go as early data: the same request twice does no more than once,
+    /// and the answer does not depend on who asks.
     const IDEMPOTENT: bool;
     /// What the side that opens the stream sends.
     type Request: Serialize + DeserializeOwned;
@@ -56,7 +57,7 @@ impl Exchange for Identify {
     const PROTOCOL: Protocol = Protocol::from_static("identify/1");
     const REQUEST_LIMIT: usize = 0;
     const REPLY_LIMIT: usize = 8192;
-    const IDEMPOTENT: bool = true;
+    const IDEMPOTENT: bool = false;
     type Request = IdentifyRequest;
     type Reply = IdentifyReply;
 }
