@@ -254,7 +254,7 @@ impl Gate {
     }
 
     /// The Noise result for the body of a Hello that quinn read, once.
-    pub(crate) fn take_admitted(&mut self, hello: &[u8]) -> Option<Admitted> {
+    pub(crate) fn take_admitted(&mut self, hello: &[u8]) -> Option<Box<Admitted>> {
         self.half_open.take_admitted(&ephemeral_of(hello))
     }
 

@@ -35,7 +35,8 @@ pub(super) struct HalfOpenTable {
 }
 
 pub(crate) struct HalfOpen {
-    admitted: Option<Admitted>,
+    /// Boxed, and gone once quinn has read the Hello: the entry stays for a while.
+    admitted: Option<Box<Admitted>>,
     dialer: PeerId,
     counter: u64,
     secret: Secret,
@@ -66,7 +67,7 @@ impl HalfOpen {
         Self {
             dialer: hello.dialer,
             counter: hello.counter,
-            admitted: Some(admitted),
+            admitted: Some(Box::new(admitted)),
             secret,
             dialer_cid: dialer_cid.to_vec(),
             cids: Vec::new(),
@@ -188,7 +189,7 @@ impl HalfOpenTable {
         }
     }
 
-    pub(super) fn take_admitted(&mut self, id: &Id) -> Option<Admitted> {
+    pub(super) fn take_admitted(&mut self, id: &Id) -> Option<Box<Admitted>> {
         self.entries.get_mut(id)?.admitted.take()
     }
 

@@ -1,1 +1,313 @@
+//! The gate as a trace of datagrams: what passes, what is dropped and why.
 
+use pinhole_proto::SecretKey;
+
+use super::*;
+use crate::{
+    AdmitAll,
+    testing::{Hello, InitialPacket, Rng, crypto_frame, dialer_parameters},
+};
+
+const SCID: [u8; 8] = [0x80, 1, 2, 3, 4, 5, 6, 7];
+const OURS: [u8; 8] = [0x01, 9, 9, 9, 9, 9, 9, 9];
+
+struct Bench {
+    gate: Gate,
+    responder: PeerId,
+    rng: Rng,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(max_half_open: usize) -> Self {
+        let mut rng = Rng::from_seed(7);
+        let key = rng.key();
+        let shared = SharedSecrets::default();
+        let gate = Gate::new(StaticKey::new(&key), NetworkKey::PUBLIC, shared, max_half_open);
+        Self { gate, responder: key.peer_id(), rng, now: Instant::now() }
+    }
+
+    fn packet(&mut self) -> InitialPacket {
+        let mut dcid: [u8; 16] = self.rng.bytes();
+        dcid[0] &= 0x7f;
+        InitialPacket::new(&NetworkKey::PUBLIC, self.responder, &dcid, &SCID)
+    }
+
+    fn hello(&mut self, key: &SecretKey, counter: u64) -> Vec<u8> {
+        Hello {
+            counter,
+            ephemeral: self.rng.bytes(),
+            early_secret: self.rng.bytes(),
+            parameters: dialer_parameters(&SCID),
+        }
+        .message(key, &NetworkKey::PUBLIC, self.responder)
+    }
+
+    /// An honest first datagram of `key`, and the connection id that it invents.
+    fn first(&mut self, key: &SecretKey, counter: u64) -> (Vec<u8>, Vec<u8>) {
+        let packet = self.packet();
+        let hello = self.hello(key, counter);
+        (packet.seal(&crypto_frame(0, &hello)), packet.dcid)
+    }
+
+    /// A new honest dialer, or one that is known, is heard.
+    fn hear_first(&mut self, key: &SecretKey, counter: u64) -> Verdict {
+        let (datagram, _) = self.first(key, counter);
+        self.hear(1, &datagram)
+    }
+
+    fn hear(&mut self, from: u16, datagram: &[u8]) -> Verdict {
+        self.hear_if(from, datagram, &AdmitAll)
+    }
+
+    fn hear_if(&mut self, from: u16, datagram: &[u8], admission: &dyn Admission) -> Verdict {
+        let ephemeral = self.rng.bytes();
+        self.gate.handle_datagram(self.now, addr(from), datagram, || ephemeral, admission)
+    }
+
+    /// A Handshake packet of ours to the dialer leaves for the first source.
+    fn answer(&mut self, to: u16, len: usize) -> Vec<SocketAddr> {
+        let version = NetworkKey::PUBLIC.quic_version().to_be_bytes();
+        let mut datagram = [&[0xe0][..], &version, &[8], &SCID, &[8], &OURS].concat();
+        datagram.resize(len, 0);
+        self.gate.handle_transmit(addr(to), &datagram)
+    }
+}
+
+fn addr(port: u16) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], port))
+}
+
+#[test]
+fn an_honest_first_datagram_passes_once_and_its_retransmissions_too() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let (datagram, dcid) = bench.first(&key, 10);
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass, "a retransmission");
+    assert_eq!((bench.gate.half_open(), bench.gate.counters().admitted), (1, 1));
+    assert!(bench.gate.may_accept(&dcid, false));
+    bench.now += HALF_OPEN_TIME;
+    assert_eq!(bench.hear_first(&key, 11), Verdict::Pass);
+    assert_eq!(bench.hear(1, &datagram), Verdict::Drop(Reason::Replayed), "after it expired");
+}
+
+#[test]
+fn the_noise_result_is_handed_out_once_to_the_hello_that_it_belongs_to() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let hello = bench.hello(&key, 1);
+    let datagram = bench.packet().seal(&crypto_frame(0, &hello));
+    assert!(bench.gate.take_admitted(&hello[3..]).is_none());
+    bench.hear(1, &datagram);
+    let admitted = bench.gate.take_admitted(&hello[3..]).unwrap();
+    assert_eq!(admitted.acceptor.hello.dialer, key.peer_id());
+    assert!(bench.gate.take_admitted(&hello[3..]).is_none());
+}
+
+#[test]
+fn a_counter_that_is_not_greater_is_a_replay_in_whatever_packet_it_comes() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let hello = bench.hello(&key, 10);
+    let first = bench.packet().seal(&crypto_frame(0, &hello));
+    assert_eq!(bench.hear(1, &first), Verdict::Pass);
+    let wrapped_again = bench.packet().seal(&crypto_frame(0, &hello));
+    assert_eq!(bench.hear(2, &wrapped_again), Verdict::Drop(Reason::Replayed));
+    for counter in [0, 9, 10] {
+        let (datagram, _) = bench.first(&key, counter);
+        assert_eq!(bench.hear(1, &datagram), Verdict::Drop(Reason::Replayed), "{counter}");
+    }
+    let (greatest, _) = bench.first(&key, u64::MAX);
+    assert_eq!(bench.hear(1, &greatest), Verdict::Pass);
+    let other = bench.rng.key();
+    let (datagram, _) = bench.first(&other, 3);
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass, "counters are per peer");
+}
+
+#[test]
+fn what_is_not_a_whole_authentic_initial_is_dropped_and_nothing_is_kept() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let hello = bench.hello(&key, 1);
+    let crypto = crypto_frame(0, &hello);
+    let stranger = bench.rng.key().peer_id();
+
+    let foreign_id = InitialPacket { responder: stranger, ..bench.packet() }.seal(&crypto);
+    let foreign_network =
+        InitialPacket { network: NetworkKey::from_bytes([1; 32]), ..bench.packet() }.seal(&crypto);
+    let version_1 = InitialPacket { version: 1, ..bench.packet() }.seal(&crypto);
+    let short_datagram = InitialPacket { size: 600, ..bench.packet() }.seal(&crypto);
+    let mut short_id = bench.packet();
+    short_id.dcid.truncate(7);
+    short_id.keys_from.truncate(7);
+    let two_frames = [&crypto_frame(0, &hello[..50])[..], &crypto_frame(50, &hello[50..])].concat();
+    let trailing = crypto_frame(0, &[&hello[..], &[0]].concat());
+    let mut garbage = hello.clone();
+    garbage[40] ^= 1;
+    let cases = [
+        ("another id", foreign_id, Reason::Foreign),
+        ("another network", foreign_network, Reason::Foreign),
+        ("QUIC version 1", version_1, Reason::Malformed),
+        ("599 bytes missing", short_datagram, Reason::Malformed),
+        ("a connection id of 7 bytes", short_id.seal(&crypto), Reason::Malformed),
+        ("two CRYPTO frames", bench.packet().seal(&two_frames), Reason::Unauthenticated),
+        ("bytes after the Hello", bench.packet().seal(&trailing), Reason::Unauthenticated),
+        ("no CRYPTO frame", bench.packet().seal(&[1]), Reason::Unauthenticated),
+        (
+            "a changed Hello",
+            bench.packet().seal(&crypto_frame(0, &garbage)),
+            Reason::Unauthenticated,
+        ),
+        (
+            "not an Initial",
+            vec![&[0xe0, 0x70, 0x69, 0x6e, 0x31, 0, 0][..], &[0; 1200]].concat(),
+            Reason::Unknown,
+        ),
+    ];
+    for (what, datagram, reason) in cases {
+        assert_eq!(bench.hear(1, &datagram), Verdict::Drop(reason), "{what}");
+    }
+    assert_eq!(bench.gate.half_open(), 0);
+    // None of it has used up the counter.
+    let honest = bench.packet().seal(&crypto);
+    assert_eq!(bench.hear(1, &honest), Verdict::Pass);
+}
+
+#[test]
+fn every_changed_byte_of_the_packet_is_noticed() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let (datagram, _) = bench.first(&key, 1);
+    for at in 0..datagram.len() {
+        let mut forged = datagram.clone();
+        forged[at] ^= 0x10;
+        assert!(matches!(bench.hear(1, &forged), Verdict::Drop(_)), "byte {at}");
+    }
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
+}
+
+struct Nobody;
+
+impl Admission for Nobody {
+    fn admits(&self, _: &PeerId) -> bool {
+        false
+    }
+}
+
+#[test]
+fn who_is_not_admitted_leaves_no_trace() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let (datagram, _) = bench.first(&key, 5);
+    assert_eq!(bench.hear_if(1, &datagram, &Nobody), Verdict::Drop(Reason::Denied));
+    assert_eq!(bench.gate.half_open(), 0);
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass, "the counter was not used up");
+}
+
+#[test]
+fn at_the_cap_authentic_dialers_get_a_retry_and_a_token_makes_room_up_to_twice_the_cap() {
+    let mut bench = Bench::new(2);
+    for counter in 0..2 {
+        let key = bench.rng.key();
+        let (datagram, dcid) = bench.first(&key, counter);
+        assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
+        assert!(bench.gate.may_accept(&dcid, false));
+    }
+    let key = bench.rng.key();
+    let hello = bench.hello(&key, 9);
+    let without = bench.packet();
+    assert_eq!(bench.hear(1, &without.seal(&crypto_frame(0, &hello))), Verdict::Pass);
+    assert!(!bench.gate.may_accept(&without.dcid, false), "it must show its address");
+    assert_eq!((bench.gate.half_open(), bench.gate.counters().retried), (2, 1));
+
+    let with_token = InitialPacket { token: vec![1; 40], ..bench.packet() };
+    assert_eq!(bench.hear(1, &with_token.seal(&crypto_frame(0, &hello))), Verdict::Pass);
+    assert!(bench.gate.may_accept(&with_token.dcid, true));
+    let forged_token = InitialPacket { token: vec![2; 40], ..bench.packet() };
+    let other = bench.rng.key();
+    let datagram = forged_token.seal(&crypto_frame(0, &bench.hello(&other, 1)));
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
+    assert_eq!(bench.gate.half_open(), 4);
+    assert!(!bench.gate.may_accept(&forged_token.dcid, false), "QUIC did not accept its token");
+    assert_eq!(bench.gate.half_open(), 3, "and nothing is kept of it");
+
+    for _ in 0..2 {
+        let key = bench.rng.key();
+        let datagram = InitialPacket { token: vec![1; 40], ..bench.packet() }
+            .seal(&crypto_frame(0, &bench.hello(&key, 1)));
+        bench.hear(1, &datagram);
+    }
+    assert_eq!(bench.gate.half_open(), 4);
+    assert_eq!(bench.gate.counters().full, 1);
+    bench.now += HALF_OPEN_TIME;
+    let key = bench.rng.key();
+    assert_eq!(bench.hear_first(&key, 1), Verdict::Pass);
+    assert_eq!(bench.gate.half_open(), 1);
+}
+
+#[test]
+fn a_settled_connection_no_longer_counts_and_its_last_packets_still_pass() {
+    let mut bench = Bench::new(1);
+    let key = bench.rng.key();
+    let (datagram, dcid) = bench.first(&key, 5);
+    bench.hear(1, &datagram);
+    bench.answer(1, 1200);
+    bench.gate.settle(&key.peer_id(), 5);
+    assert_eq!(bench.gate.half_open(), 0);
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
+    let version = NetworkKey::PUBLIC.quic_version().to_be_bytes();
+    let handshake = [&[0xe0][..], &version, &[8], &OURS, &[8], &SCID, &[0; 40]].concat();
+    assert_eq!(bench.hear(1, &handshake), Verdict::Pass);
+    assert!(bench.gate.may_accept(&dcid, false));
+    bench.now += HALF_OPEN_TIME;
+    let other = bench.rng.key();
+    bench.hear_first(&other, 1);
+    assert_eq!(bench.hear(1, &handshake), Verdict::Drop(Reason::Unknown));
+}
+
+#[test]
+fn answers_go_to_every_source_that_authenticated_at_most_three_and_three_times_the_bytes() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let (datagram, _) = bench.first(&key, 1);
+    for source in [1, 2, 3, 4] {
+        assert_eq!(bench.hear(source, &datagram), Verdict::Pass);
+    }
+    let mut forged = datagram.clone();
+    forged[700] ^= 1;
+    assert_eq!(bench.answer(1, 1200), [addr(2), addr(3)], "the fourth is one too many");
+    assert_eq!(bench.answer(1, 1200), [addr(2), addr(3)]);
+    assert_eq!(bench.hear(2, &datagram), Verdict::Pass, "its budget grows");
+    assert_eq!(bench.answer(1, 1200), [addr(2), addr(3)]);
+    assert_eq!(bench.answer(1, 1200), [addr(2)]);
+    assert_eq!(bench.answer(9, 1200), [], "nobody was heard from there");
+    bench.gate.settle(&key.peer_id(), 1);
+    assert_eq!(bench.answer(1, 10), [], "the dialer has confirmed one of its paths");
+}
+
+#[test]
+fn a_copy_from_another_source_must_authenticate() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let (datagram, _) = bench.first(&key, 1);
+    bench.hear(1, &datagram);
+    let mut forged = datagram.clone();
+    forged[700] ^= 1;
+    assert_eq!(bench.hear(2, &forged), Verdict::Drop(Reason::Foreign));
+    assert_eq!(bench.answer(1, 1200), []);
+}
+
+#[test]
+fn the_memory_of_counters_is_bounded_and_forgets_the_oldest() {
+    let mut replay = Replay::new(3);
+    let mut rng = Rng::from_seed(1);
+    let peers: Vec<PeerId> = (0..4).map(|_| rng.key().peer_id()).collect();
+    for peer in &peers[..3] {
+        replay.record(*peer, 5);
+    }
+    replay.record(peers[0], 6);
+    replay.record(peers[3], 5);
+    assert!(replay.is_new(&peers[1], 5), "the oldest is forgotten");
+    assert!(!replay.is_new(&peers[0], 6) && !replay.is_new(&peers[2], 5));
+}
