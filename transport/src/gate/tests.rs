@@ -24,7 +24,7 @@ impl Bench {
         let key = rng.key();
         let shared = SharedSecrets::default();
         let gate = Gate::new(StaticKey::new(&key), NetworkKey::PUBLIC, shared, max_half_open);
-        Self { gate, responder: key.peer_id(), rng, now: Instant::now() }
+        Self { gate, responder: key.peer_id(), rng, now: crate::endpoint::now() }
     }
 
     fn packet(&mut self) -> InitialPacket {
@@ -161,7 +161,7 @@ fn what_is_not_a_whole_authentic_initial_is_dropped_and_nothing_is_kept() {
         ),
         (
             "not an Initial",
-            vec![&[0xe0, 0x70, 0x69, 0x6e, 0x31, 0, 0][..], &[0; 1200]].concat(),
+            [&[0xe0, 0x70, 0x69, 0x6e, 0x31, 0, 0][..], &[0; 1200]].concat(),
             Reason::Unknown,
         ),
     ];

@@ -18,7 +18,7 @@ impl Bench {
     fn new() -> Self {
         let responder = Rng::from_seed(3).key().peer_id();
         let paths = Paths::new(NetworkKey::PUBLIC.quic_version());
-        Self { paths, responder, now: Instant::now() }
+        Self { paths, responder, now: crate::endpoint::now() }
     }
 
     fn dial(&mut self, ports: &[u16]) -> DialId {
