@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinhole_proto::{NetworkKey, PeerAddr, Protocol, SecretKey};
+use pinhole_proto::{CloseCode, NetworkKey, PeerAddr, Protocol, SecretKey};
 use pinhole_transport::{Config, Endpoint, IdempotentProtocol};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -242,7 +242,7 @@ impl Builder {
         };
         let wanted = std::mem::take(&mut self.peers);
         let inner = Arc::new(Inner::new(
-            endpoint,
+            endpoint.clone(),
             self.registry,
             self.limits,
             self.agent,
@@ -252,9 +252,9 @@ impl Builder {
             events,
         ));
         let peers = Peers::new(us, peers_config, Rng::from_seed(seed));
-        let driver = Driver::new(inner.clone(), peers, received, stopping);
+        let driver = Driver::new(inner.clone(), endpoint.clone(), peers, received, stopping);
         let (outcome, closed) = watch::channel(None);
-        runtime.spawn(supervise(inner.clone(), driver, outcome));
+        runtime.spawn(supervise(inner.clone(), endpoint, driver, outcome));
         let node = Node::new(inner, Stop::new(stop), closed, messages);
         want(&node, wanted).await?;
         Ok(node)
@@ -313,13 +313,14 @@ async fn want(node: &Node, wanted: Vec<PeerAddr>) -> Result<(), StartError> {
 /// Runs the driver and says how it ended, also if it panics.
 async fn supervise(
     inner: Arc<Inner>,
+    endpoint: Endpoint,
     driver: Driver,
     closed: watch::Sender<Option<Result<(), NodeFailed>>>,
 ) {
     let outcome = match tokio::spawn(driver.run()).await {
         Ok(outcome) => outcome,
         Err(error) => {
-            inner.endpoint.close(pinhole_proto::CloseCode::Internal).await;
+            endpoint.close(CloseCode::Internal).await;
             match error.try_into_panic() {
                 Ok(panic) => Err(failure("driver", &*panic)),
                 Err(error) => Err(NodeFailed { task: "driver".into(), message: error.to_string() }),
@@ -333,6 +334,8 @@ async fn supervise(
             failed.to_string()
         }
     };
+    // Before anybody hears of the end, so that the addresses are free by then.
+    drop(endpoint);
     inner.end(reason);
     closed.send_replace(Some(outcome));
 }

@@ -1,15 +1,13 @@
 //! One dial (shell): names, candidates, and the request that may leave with the first datagram.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use pinhole_proto::{Candidate, Host, PeerId};
-use pinhole_transport::{Connection, Dial, IdempotentProtocol};
+use pinhole_transport::{Connection, Dial, Endpoint, IdempotentProtocol};
 use tokio::sync::oneshot;
 
 use crate::error::{ConnectError, RequestError};
-use crate::inner::Inner;
 
 /// An idempotent request that goes along with a dial.
 pub(crate) struct EarlyRequest {
@@ -22,15 +20,15 @@ pub(crate) struct EarlyRequest {
 const AFTER_EARLY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn dial(
-    inner: Arc<Inner>,
+    endpoint: Endpoint,
+    limit: Duration,
     peer: PeerId,
     candidates: Vec<Candidate>,
     early: Option<EarlyRequest>,
 ) -> Result<Connection, ConnectError> {
-    let limit = inner.limits.dial_timeout;
     let started = tokio::time::timeout(limit, async {
         let addrs = resolve(&candidates).await?;
-        Ok::<_, ConnectError>(inner.endpoint.dial(peer, &addrs)?)
+        Ok::<_, ConnectError>(endpoint.dial(peer, &addrs)?)
     });
     let dial = match started.await.unwrap_or(Err(ConnectError::NoAnswer)) {
         Ok(dial) => dial,

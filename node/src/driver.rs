@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinhole_proto::{CloseCode, PeerAddr, PeerId, StreamCode};
-use pinhole_transport::{Closed, ClosedBy, Connection, DialError, EarlyOffer, Inbound};
+use pinhole_transport::{Closed, ClosedBy, Connection, DialError, EarlyOffer, Endpoint, Inbound};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
@@ -75,6 +75,7 @@ enum Ended {
 
 pub(crate) struct Driver {
     inner: Arc<Inner>,
+    endpoint: Endpoint,
     peers: Peers,
     requests: mpsc::Receiver<Request>,
     stop: watch::Receiver<bool>,
@@ -100,12 +101,14 @@ enum Input {
 impl Driver {
     pub(crate) fn new(
         inner: Arc<Inner>,
+        endpoint: Endpoint,
         peers: Peers,
         requests: mpsc::Receiver<Request>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
             inner,
+            endpoint,
             peers,
             requests,
             stop,
@@ -155,12 +158,11 @@ impl Driver {
 
     async fn next_input(&mut self) -> Input {
         let timeout = self.peers.poll_timeout();
-        let endpoint = self.inner.endpoint.clone();
         tokio::select! {
             _ = self.stop.wait_for(|stop| *stop) => Input::Stop,
             Some(request) = self.requests.recv() => Input::Request(request),
             Some(ended) = self.tasks.join_next() => Input::Ended(ended),
-            inbound = endpoint.accept() => inbound.map_or(Input::EndpointClosed, Input::Inbound),
+            inbound = self.endpoint.accept() => inbound.map_or(Input::EndpointClosed, Input::Inbound),
             () = self.dry.notified() => Input::Time,
             () = sleep_until(timeout) => Input::Time,
         }
@@ -326,9 +328,10 @@ impl Driver {
         match command {
             PeerCommand::Dial { peer, dial, candidates } => {
                 let early = self.early.take();
-                let inner = self.inner.clone();
+                let endpoint = self.endpoint.clone();
+                let limit = self.inner.limits.dial_timeout;
                 let task = self.tasks.spawn(async move {
-                    let result = dial::dial(inner, peer, candidates, early).await;
+                    let result = dial::dial(endpoint, limit, peer, candidates, early).await;
                     Ended::Dial { peer, dial, result }
                 });
                 self.dials.insert(dial, task);
@@ -392,7 +395,7 @@ impl Driver {
         };
         // What is not done by then is cut off.
         let _ = tokio::time::timeout(grace, unused).await;
-        self.inner.endpoint.close(code).await;
+        self.endpoint.close(code).await;
         self.tasks.shutdown().await;
     }
 }

@@ -1,12 +1,13 @@
 //! What a node's handles and tasks share (shell).
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use pinhole_proto::{PeerId, Protocol};
-use pinhole_transport::{Admission, Endpoint};
+use pinhole_transport::{Admission, Counters, Endpoint};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::allowlist::Allowlist;
@@ -18,7 +19,8 @@ use crate::link::Link;
 use crate::protocols::{Builtin, Inbox};
 
 pub(crate) struct Inner {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) id: PeerId,
+    pub(crate) listen: Vec<SocketAddr>,
     pub(crate) registry: Registry,
     pub(crate) limits: Limits,
     pub(crate) agent: String,
@@ -27,11 +29,23 @@ pub(crate) struct Inner {
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) inbox: Option<Inbox>,
     pub(crate) counters: NodeCounters,
+    endpoint: Mutex<Bound>,
     /// The kept link of each connected peer.
     links: RwLock<HashMap<PeerId, Arc<Link>>>,
     /// `None` once the node has stopped.
     events: Mutex<Option<broadcast::Sender<Event>>>,
     problems: Mutex<Vec<String>>,
+}
+
+/// The endpoint, which gives its sockets back when the node has stopped, whoever still holds a
+/// handle.
+enum Bound {
+    Open(Endpoint),
+    /// What is left of it.
+    Closed {
+        counters: Counters,
+        handshake_counter: u64,
+    },
 }
 
 /// Counters of the node itself.
@@ -62,7 +76,9 @@ impl Inner {
         events: broadcast::Sender<Event>,
     ) -> Self {
         Self {
-            endpoint,
+            id: endpoint.peer_id(),
+            listen: endpoint.listen_addrs().to_vec(),
+            endpoint: Mutex::new(Bound::Open(endpoint)),
             registry,
             limits,
             agent,
@@ -74,6 +90,21 @@ impl Inner {
             links: RwLock::default(),
             events: Mutex::new(Some(events)),
             problems: Mutex::default(),
+        }
+    }
+
+    /// What the endpoint counted, to its end.
+    pub(crate) fn transport_counters(&self) -> Counters {
+        match &*lock(&self.endpoint) {
+            Bound::Open(endpoint) => endpoint.counters(),
+            Bound::Closed { counters, .. } => *counters,
+        }
+    }
+
+    pub(crate) fn handshake_counter(&self) -> u64 {
+        match &*lock(&self.endpoint) {
+            Bound::Open(endpoint) => endpoint.counter(),
+            Bound::Closed { handshake_counter, .. } => *handshake_counter,
         }
     }
 
@@ -135,10 +166,13 @@ impl Inner {
         which(&self.counters).fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The last event; the links and the event queue end.
+    /// The last event; links, event queue and endpoint end.
     pub(crate) fn end(&self, reason: String) {
         self.emit(Event::Shutdown { reason });
         lock(&self.events).take();
+        let counters = self.transport_counters();
+        let handshake_counter = self.handshake_counter();
+        *lock(&self.endpoint) = Bound::Closed { counters, handshake_counter };
         self.links.write().unwrap_or_else(PoisonError::into_inner).clear();
         if let Some(inbox) = &self.inbox {
             inbox.close();

@@ -1,4 +1,54 @@
 //! pinhole: dial a public key, get an authenticated QUIC connection to whoever holds it.
+//!
+//! A [`Node`] has an identity, listens, dials peers by id and address, serves protocols, and keeps
+//! the connections that are wanted. Both ends of a connection know who the other is after one
+//! round trip.
+//!
+//! ```
+//! use pinhole_node::{Node, PeerId, Protocol, Stream};
+//!
+//! const ECHO: Protocol = Protocol::from_static("echo/1");
+//!
+//! async fn echo(mut stream: Stream, _peer: PeerId) {
+//!     while let Ok(Some(frame)) = stream.recv().await {
+//!         if stream.send(&frame).await.is_err() {
+//!             return;
+//!         }
+//!     }
+//!     let _ = stream.finish().await;
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let server = Node::builder().listen(([127, 0, 0, 1], 0)).protocol(ECHO, echo).start().await?;
+//! let client = Node::builder().listen(([127, 0, 0, 1], 0)).start().await?;
+//! println!("dialing {}", server.addr()); // pin1…@127.0.0.1:40123
+//!
+//! let mut stream = client.open(server.addr(), &ECHO).await?;
+//! stream.send(b"hello").await?;
+//! assert_eq!(stream.recv().await?, Some(b"hello".to_vec()));
+//!
+//! client.close().await?; // dropping the last handle does the same
+//! # Ok(()) })}
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | serve a protocol | [`Builder::protocol`], and [`Builder::idempotent`] for requests that may come as early data |
+//! | talk | [`Node::open`] for frames, [`Node::request`] for one there and one back, [`Node::request_early`] to get a reply one round trip after the dial began |
+//! | send messages | [`Node::send`], [`Builder::messages`] and [`Node::messages`] |
+//! | keep a peer connected | [`Builder::peer`], [`Node::want`] |
+//! | see what happens | [`Node::events`], [`Node::peers`], [`Node::status`], [`Node::metrics`] |
+//! | choose who may connect | [`Builder::allowlist`], [`Node::allow`], [`Node::deny`] |
+//! | stop | [`Node::close`], and [`Node::closed`] to learn why it did |
+//!
+//! Sending waits while the peer is slow, and everything that a peer can fill has a bound in
+//! [`Limits`]. A task of the node that fails stops the node, with the reason in
+//! [`Node::closed`] and in the last [`Event`].
+//!
+//! Cores (plain state machines without clock or I/O): [`peers`], [`backoff`], [`allowlist`]. Shells:
+//! `node`, `driver`, `link`, `dial`, `protocols`.
+
 mod addrs;
 pub mod allowlist;
 pub mod backoff;
@@ -13,7 +63,6 @@ mod handler;
 mod info;
 #[allow(clippy::disallowed_methods)] // shell
 mod inner;
-#[allow(clippy::disallowed_methods)] // shell
 mod link;
 #[allow(clippy::disallowed_methods)] // shell
 mod node;
@@ -36,5 +85,9 @@ pub use stream::{RecvHalf, SendHalf, Stream};
 
 pub use pinhole_proto as proto;
 pub use pinhole_proto::message::{IdentifyReply, Kind, MessageId};
-pub use pinhole_proto::{Candidate, NetworkKey, PeerAddr, PeerId, Protocol, SecretKey, StreamCode};
-pub use pinhole_transport::{BindError, DialError, IdempotentProtocol, StreamError};
+pub use pinhole_proto::{
+    Candidate, CloseCode, NetworkKey, PeerAddr, PeerId, Protocol, SecretKey, StreamCode,
+};
+pub use pinhole_transport::{
+    BindError, Closed, ClosedBy, DialError, IdempotentProtocol, StreamError,
+};

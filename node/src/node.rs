@@ -82,13 +82,13 @@ impl Node {
     /// Who this node is.
     #[must_use]
     pub fn id(&self) -> PeerId {
-        self.inner.endpoint.peer_id()
+        self.inner.id
     }
 
     /// The bound addresses.
     #[must_use]
     pub fn listen_addrs(&self) -> &[SocketAddr] {
-        self.inner.endpoint.listen_addrs()
+        &self.inner.listen
     }
 
     /// The addresses at which this node can be dialed, as far as it knows.
@@ -366,7 +366,7 @@ impl Node {
     /// The node in a few numbers.
     pub async fn status(&self) -> Status {
         let records = self.records().await;
-        let counters = self.inner.endpoint.counters();
+        let counters = self.inner.transport_counters();
         Status {
             peer: self.id(),
             version: env!("CARGO_PKG_VERSION"),
@@ -389,7 +389,7 @@ impl Node {
         let counters = &self.inner.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Metrics {
-            transport: self.inner.endpoint.counters(),
+            transport: self.inner.transport_counters(),
             peers_known: records.len() as u64,
             peers_connected: connected as u64,
             streams_opened: read(&counters.streams_opened),
@@ -405,7 +405,7 @@ impl Node {
     /// The handshake counter's value, to be kept for [`Builder::counter_floor`].
     #[must_use]
     pub fn handshake_counter(&self) -> u64 {
-        self.inner.endpoint.counter()
+        self.inner.handshake_counter()
     }
 
     // Whom it admits

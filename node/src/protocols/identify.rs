@@ -13,7 +13,7 @@ pub(super) async fn serve(inner: &Inner, stream: Stream) {
     let reply = IdentifyReply {
         agent: Text::new(inner.agent.as_str()).unwrap_or_default(),
         observed: stream.connection().remote_addr(),
-        listen: List::of_first(addrs::dialable(inner.endpoint.listen_addrs())),
+        listen: List::of_first(addrs::dialable(&inner.listen)),
         protocols: List::of_first(
             Builtin::ALL.iter().map(|b| b.protocol()).chain(inner.registry.protocols().cloned()),
         ),
