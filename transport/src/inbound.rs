@@ -130,7 +130,8 @@ impl EarlyOffer {
                 return Err(StreamError::Refused(StreamCode::EarlyData));
             }
             Err(error) => {
-                sender.refuse(&mut receiver, StreamCode::Malformed);
+                let code = receiver.refused.unwrap_or(StreamCode::Malformed);
+                sender.refuse(&mut receiver, code);
                 return Err(error);
             }
         };

@@ -38,7 +38,8 @@ impl Offer {
         let protocol = match recv.header().await {
             Ok(protocol) => protocol,
             Err(error) => {
-                send.refuse(&mut recv, StreamCode::Malformed);
+                let code = recv.refused.unwrap_or(StreamCode::Malformed);
+                send.refuse(&mut recv, code);
                 return Err(error);
             }
         };
@@ -317,7 +318,7 @@ pub(crate) struct Receiver {
     /// Bytes that QUIC gave and the decoder did not take yet.
     unread: Bytes,
     /// Why we told the peer to stop, if we did.
-    refused: Option<StreamCode>,
+    pub(crate) refused: Option<StreamCode>,
 }
 
 impl Receiver {
@@ -354,7 +355,10 @@ impl Receiver {
             match self.stream.read_chunk(READ_CHUNK, true).await.map_err(read_error)? {
                 Some(chunk) => self.unread = chunk.bytes,
                 None if self.frames.is_between_frames() => return Ok(None),
-                None => return Err(StreamError::Ended),
+                None => {
+                    self.refused = Some(StreamCode::Malformed);
+                    return Err(StreamError::Ended);
+                }
             }
         }
     }
