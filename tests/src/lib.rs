@@ -1,1 +1,9 @@
-//! Test tiers of pinhole and the helpers they share.
+//! Helpers for the test tiers of pinhole. The tests themselves are in `tests/tests`, one program
+//! for each tier: `sim` (cores and quinn in virtual time), `loopback` (real sockets and programs),
+//! `chaos` (real programs that are killed).
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+
+pub mod seeds;
+pub mod world;
+
+pub use pinhole_transport::testing::Rng;

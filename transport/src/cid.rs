@@ -49,7 +49,7 @@ impl CidKey {
         tag
     }
 
-    fn make(&self, role: Role, mut nonce: [u8; NONCE_LEN]) -> ConnectionId {
+    pub(crate) fn make(&self, role: Role, mut nonce: [u8; NONCE_LEN]) -> ConnectionId {
         nonce[0] = match role {
             Role::Dial => nonce[0] | 0x80,
             Role::Accept => nonce[0] & 0x7f,

@@ -352,7 +352,7 @@ fn dial_error(peer: PeerId, error: &quinn::ConnectError) -> DialError {
     }
 }
 
-fn endpoint_config(config: &Config, cids: &CidKey, role: Role) -> EndpointConfig {
+pub(crate) fn endpoint_config(config: &Config, cids: &CidKey, role: Role) -> EndpointConfig {
     let mut quic = EndpointConfig::new(Arc::new(ResetKey::new(&config.connection_id_key)));
     let key = cids.clone();
     quic.cid_generator(move || Box::new(Generator { key: key.clone(), role }));
@@ -361,7 +361,7 @@ fn endpoint_config(config: &Config, cids: &CidKey, role: Role) -> EndpointConfig
     quic
 }
 
-fn server_config(
+pub(crate) fn server_config(
     config: &Config,
     responder: ResponderConfig,
     transport: Arc<TransportConfig>,
@@ -375,7 +375,7 @@ fn server_config(
     server
 }
 
-fn transport_config(config: &Config) -> TransportConfig {
+pub(crate) fn transport_config(config: &Config) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport.max_concurrent_bidi_streams(VarInt::from_u32(config.max_streams.max(FLOOR_STREAMS)));
     transport.max_concurrent_uni_streams(VarInt::from_u32(0));

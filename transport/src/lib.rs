@@ -51,6 +51,9 @@ mod session;
 #[allow(clippy::disallowed_methods)] // shell
 mod socket;
 mod stream;
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::disallowed_methods, clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+pub mod testing; // no part of the public interface
 mod tokens;
 
 pub use config::{Admission, AdmitAll, Config};

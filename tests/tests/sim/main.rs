@@ -1,0 +1,7 @@
+//! Tier sim: the handshake, the gate and QUIC between two or more nodes, in virtual time.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+
+mod bad_links;
+mod contact;
+mod replay;
+mod tamper;
