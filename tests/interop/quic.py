@@ -1,0 +1,740 @@
+"""A small QUIC of RFC 9000 with the handshake of SPEC chapter 4 in its CRYPTO frames.
+
+Packet headers, packet protection, transport parameters and variable-length integers are aioquic's;
+the connection below is as small as the tests allow: it acknowledges everything, sends what was not
+acknowledged in time again, and has no congestion control. It does no input or output by itself:
+`receive` takes datagrams and `send` returns them.
+"""
+
+import os
+import time
+from dataclasses import dataclass, field
+
+from aioquic._crypto import CryptoError
+from aioquic.buffer import Buffer, BufferReadError, encode_uint_var
+from aioquic.quic.crypto import CryptoContext, apply_key_phase, next_key_phase
+from aioquic.quic.packet import (
+    QuicPacketType,
+    QuicTransportParameters,
+    pull_ack_frame,
+    pull_quic_header,
+    pull_quic_transport_parameters,
+    push_ack_frame,
+    push_quic_transport_parameters,
+)
+from aioquic.quic.rangeset import RangeSet
+from aioquic.tls import CipherSuite
+
+import handshake
+from handshake import HandshakeError
+
+INITIAL, HANDSHAKE, APPLICATION = "initial", "handshake", "application"
+LONG_BITS = {"initial": 0xC0, "0-rtt": 0xD0, "handshake": 0xE0}
+SPACE_OF = {
+    QuicPacketType.INITIAL: INITIAL,
+    QuicPacketType.HANDSHAKE: HANDSHAKE,
+    QuicPacketType.ZERO_RTT: APPLICATION,
+    QuicPacketType.ONE_RTT: APPLICATION,
+}
+SUITES = {
+    handshake.AES_128_GCM: CipherSuite.AES_128_GCM_SHA256,
+    handshake.CHACHA20_POLY1305: CipherSuite.CHACHA20_POLY1305_SHA256,
+}
+
+DATAGRAM_MIN = 1200
+PACKET_NUMBER_SIZE = 4
+TAG_SIZE = 16
+RESEND_AFTER = 0.3
+CHUNK = 1000
+WINDOW = 1 << 20
+
+NO_ERROR, PROTOCOL_VIOLATION, TRANSPORT_PARAMETER_ERROR = 0x00, 0x0A, 0x08
+
+
+class QuicError(Exception):
+    """A fault of the peer, with the transport error code that it deserves."""
+
+    def __init__(self, code, reason):
+        super().__init__(f"{reason} (0x{code:x})")
+        self.code = code
+
+
+@dataclass
+class Closed:
+    """How a connection ended: by whom, in which frame, with which code."""
+
+    by_peer: bool
+    application: bool
+    code: int
+    reason: str
+
+
+class Inflow:
+    """Puts pieces of a byte stream in order."""
+
+    def __init__(self):
+        self.data = bytearray()
+        self.pieces = {}
+        self.final = None
+
+    def add(self, offset, piece, fin=False):
+        if fin:
+            self.final = offset + len(piece)
+        self.pieces[offset] = max(self.pieces.get(offset, b""), piece, key=len)
+        for at in sorted(self.pieces):
+            if at > len(self.data):
+                break
+            rest = self.pieces.pop(at)[len(self.data) - at :]
+            self.data += rest
+
+    @property
+    def finished(self):
+        return self.final is not None and len(self.data) >= self.final
+
+
+@dataclass
+class Stream:
+    """One stream, both directions. `inflow.data` is all that arrived so far."""
+
+    number: int
+    inflow: Inflow = field(default_factory=Inflow)
+    outgoing: bytearray = field(default_factory=bytearray)
+    sent: int = 0
+    fin: bool = False
+    fin_sent: bool = False
+    limit: int = 0
+    reset: int = None  # the peer's RESET_STREAM code
+    stopped: int = None  # the peer's STOP_SENDING code
+    early: bool = False  # begun before the handshake was complete
+
+    @property
+    def data(self):
+        return bytes(self.inflow.data)
+
+    @property
+    def done(self):
+        return self.inflow.finished or self.reset is not None
+
+
+@dataclass
+class Sent:
+    frames: list
+    when: float
+    early: bool
+
+
+class Space:
+    """One packet number space."""
+
+    def __init__(self):
+        self.next_number = 0
+        self.received = RangeSet()
+        self.largest = -1
+        self.ack_due = False
+        self.queue = []
+        self.sent = {}
+        self.inflow = Inflow()
+        self.crypto_sent = 0
+        self.crypto_read = 0
+        self.rx = CryptoContext()
+        self.tx = CryptoContext()
+        self.discarded = False
+
+
+class Connection:
+    """What both roles share. Roles override `on_message` and `on_established`."""
+
+    def __init__(self, is_dialer, version, salt, local_cid, remote_cid):
+        self.is_dialer = is_dialer
+        self.version = version
+        self.salt = salt
+        self.local_cid = local_cid
+        self.remote_cid = remote_cid
+        self.original_dcid = None
+        self.retry_cid = None
+        self.token = b""
+        self.spaces = {name: Space() for name in (INITIAL, HANDSHAKE, APPLICATION)}
+        self.early_tx = CryptoContext()
+        self.early_rx = CryptoContext()
+        self.streams = {}
+        self.next_stream = 0 if is_dialer else 1
+        self.peer_max_data = 0
+        self.peer_max_streams = 0
+        self.peer_stream_window = 0
+        self.sent_data = 0
+        self.parameters = None
+        self.complete = False
+        self.confirmed = False
+        self.closed = None
+        self.close_frame = None
+        self.peer_updates = 0
+        self.bytes_in = self.bytes_out = 0
+        self.packets_seen = []  # (type, number) of every packet that was readable
+        self.undecryptable = []
+        self.flights = 0
+
+    # Receiving ---------------------------------------------------------------------------------
+
+    def receive(self, datagram):
+        """Takes one datagram; what cannot be read is dropped, as RFC 9000 says."""
+        self.bytes_in += len(datagram)
+        buf = Buffer(data=datagram)
+        while not buf.eof():
+            start = buf.tell()
+            try:
+                header = pull_quic_header(buf, host_cid_length=len(self.local_cid))
+            except (ValueError, BufferReadError):
+                return
+            end = start + header.packet_length
+            if header.version in (None, self.version):
+                self._receive_packet(header, datagram[start:end], buf.tell() - start)
+            buf.seek(end)
+
+    def _receive_packet(self, header, packet, offset):
+        if header.packet_type == QuicPacketType.RETRY:
+            return self.on_retry(header, packet)
+        space = self.spaces.get(SPACE_OF.get(header.packet_type))
+        if space is None or space.discarded:
+            return None
+        rx = self.early_rx if header.packet_type == QuicPacketType.ZERO_RTT else space.rx
+        try:
+            plain, payload, number, updated = rx.decrypt_packet(packet, offset, space.largest + 1)
+        except CryptoError:
+            self.undecryptable.append((header, packet, offset))
+            return None
+        if plain[0] & (0x0C if plain[0] & 0x80 else 0x18):
+            raise QuicError(PROTOCOL_VIOLATION, "reserved bits are not zero")
+        if updated:
+            self._follow_key_update(space)
+        if number in space.received:
+            return None
+        self.packets_seen.append((header.packet_type.name.lower(), number))
+        self.on_packet(header)
+        space.received.add(number, number + 1)
+        space.largest = max(space.largest, number)
+        self._frames(header.packet_type, space, payload)
+        return None
+
+    def _retry_undecryptable(self):
+        waiting, self.undecryptable = self.undecryptable, []
+        for header, packet, offset in waiting:
+            self._receive_packet(header, packet, offset)
+
+    def _follow_key_update(self, space):
+        apply_key_phase(space.rx, next_key_phase(space.rx), trigger="peer")
+        self.peer_updates += 1
+        if space.tx.key_phase != space.rx.key_phase:
+            apply_key_phase(space.tx, next_key_phase(space.tx), trigger="peer")
+
+    def update_key(self):
+        """Starts a key update (RFC 9001 §6.1): the next packet has the other key phase."""
+        tx = self.spaces[APPLICATION].tx
+        apply_key_phase(tx, next_key_phase(tx), trigger="local")
+
+    def _frames(self, packet_type, space, payload):
+        buf = Buffer(data=payload)
+        if buf.eof():
+            raise QuicError(PROTOCOL_VIOLATION, "a packet without frames")
+        while not buf.eof():
+            kind = buf.pull_uint_var()
+            if kind not in (0x00, 0x02, 0x03, 0x1C, 0x1D):
+                space.ack_due = True
+            try:
+                self._frame(kind, buf, packet_type, space)
+            except BufferReadError as error:
+                raise QuicError(0x07, f"frame 0x{kind:x} ends too early") from error
+
+    def _frame(self, kind, buf, packet_type, space):
+        number = buf.pull_uint_var
+        if kind in (0x00, 0x01):
+            return
+        if kind in (0x02, 0x03):
+            acked, _ = pull_ack_frame(buf)
+            if kind == 0x03:
+                number(), number(), number()
+            for packet in [n for n in space.sent if n in acked]:
+                del space.sent[packet]
+        elif kind == 0x06:
+            offset, length = number(), number()
+            space.inflow.add(offset, buf.pull_bytes(length))
+            self._read_messages(space)
+        elif kind in (0x1C, 0x1D):
+            code = number()
+            if kind == 0x1C:
+                number()
+            reason = buf.pull_bytes(number()).decode("utf-8", "replace")
+            self.closed = self.closed or Closed(True, kind == 0x1D, code, reason)
+        elif space is not self.spaces[APPLICATION]:
+            raise QuicError(PROTOCOL_VIOLATION, f"frame 0x{kind:x} in a {packet_type} packet")
+        else:
+            self._application_frame(kind, buf, number)
+
+    def _application_frame(self, kind, buf, number):
+        if kind == 0x04:
+            stream = self._stream(number())
+            stream.reset = number()
+            number()
+        elif kind == 0x05:
+            stream = self._stream(number())
+            stream.stopped = number()
+            if not stream.fin_sent:
+                self._reset_sending(stream, stream.stopped)
+        elif kind == 0x07:
+            buf.pull_bytes(number())
+        elif 0x08 <= kind <= 0x0F:
+            stream = self._stream(number())
+            offset = number() if kind & 4 else 0
+            length = number() if kind & 2 else buf.capacity - buf.tell()
+            stream.inflow.add(offset, buf.pull_bytes(length), bool(kind & 1))
+        elif kind == 0x10:
+            self.peer_max_data = max(self.peer_max_data, number())
+        elif kind == 0x11:
+            stream = self._stream(number())
+            stream.limit = max(stream.limit, number())
+        elif kind == 0x12:
+            self.peer_max_streams = max(self.peer_max_streams, number())
+        elif kind in (0x13, 0x14, 0x16, 0x17, 0x19):
+            number()
+        elif kind == 0x15:
+            number(), number()
+        elif kind == 0x18:
+            number(), number()
+            buf.pull_bytes(buf.pull_uint8())
+            buf.pull_bytes(16)
+        elif kind == 0x1A:
+            self.queue(APPLICATION, b"\x1b" + buf.pull_bytes(8))
+        elif kind == 0x1B:
+            buf.pull_bytes(8)
+        elif kind == 0x1E and self.is_dialer:
+            self.confirmed = True
+            self._discard(HANDSHAKE)
+        elif kind in (0x30, 0x31):
+            buf.pull_bytes(number() if kind == 0x31 else buf.capacity - buf.tell())
+        else:
+            raise QuicError(0x07, f"unknown frame 0x{kind:x}")
+
+    def _read_messages(self, space):
+        name = next(n for n, s in self.spaces.items() if s is space)
+        pending = bytes(space.inflow.data[space.crypto_read :])
+        messages, used = handshake.decode_messages(pending)
+        space.crypto_read += used
+        for kind, body in messages:
+            self.on_message(name, kind, body)
+
+    def _stream(self, number):
+        if number not in self.streams:
+            self.streams[number] = Stream(number, limit=self._window_of_peer_streams())
+        return self.streams[number]
+
+    def _window_of_peer_streams(self):
+        return (self.parameters and self.parameters.initial_max_stream_data_bidi_local) or 0
+
+    # Roles -------------------------------------------------------------------------------------
+
+    def on_packet(self, header):
+        """Called for every readable packet, before its frames."""
+
+    def on_retry(self, header, packet):
+        """Called for a Retry packet."""
+
+    def on_message(self, space, kind, body):
+        """Called for every whole handshake message."""
+        raise NotImplementedError
+
+    # Streams -----------------------------------------------------------------------------------
+
+    def open_stream(self):
+        """A new bidirectional stream of this side."""
+        if self.next_stream // 4 >= self.peer_max_streams:
+            raise QuicError(NO_ERROR, "the peer allows no more streams")
+        stream = Stream(self.next_stream, limit=self.peer_stream_window, early=not self.complete)
+        self.streams[stream.number] = stream
+        self.next_stream += 4
+        return stream
+
+    def write(self, stream, data, fin=False):
+        """Queues data on a stream; `fin` ends it."""
+        stream.outgoing += data
+        stream.fin = stream.fin or fin
+
+    def _fill_streams(self):
+        for stream in self.streams.values():
+            while not stream.fin_sent and stream.stopped is None:
+                room = min(stream.limit - stream.sent, self.peer_max_data - self.sent_data, CHUNK)
+                piece = bytes(stream.outgoing[stream.sent : stream.sent + room])
+                fin = stream.fin and stream.sent + len(piece) == len(stream.outgoing)
+                if not piece and not fin:
+                    break
+                head = bytes([0x0E | int(fin)]) + encode_uint_var(stream.number)
+                head += encode_uint_var(stream.sent) + encode_uint_var(len(piece))
+                self.queue(APPLICATION, head + piece)
+                stream.sent += len(piece)
+                self.sent_data += len(piece)
+                stream.fin_sent = fin
+
+    def refuse(self, stream, code):
+        """Gives a stream up in both directions (SPEC §6.4)."""
+        if not stream.fin_sent:
+            self._reset_sending(stream, code)
+        if not stream.done:
+            numbers = encode_uint_var(stream.number) + encode_uint_var(code)
+            self.queue(APPLICATION, b"\x05" + numbers)
+
+    def _reset_sending(self, stream, code):
+        numbers = encode_uint_var(stream.number) + encode_uint_var(code)
+        self.queue(APPLICATION, b"\x04" + numbers + encode_uint_var(stream.sent))
+        stream.fin_sent = True
+
+    # Sending -----------------------------------------------------------------------------------
+
+    def queue(self, space, frame):
+        """A frame to send, again and again until it is acknowledged."""
+        self.spaces[space].queue.append(frame)
+
+    def send_message(self, space, message):
+        """A handshake message, whole in one CRYPTO frame."""
+        state = self.spaces[space]
+        head = b"\x06" + encode_uint_var(state.crypto_sent) + encode_uint_var(len(message))
+        state.crypto_sent += len(message)
+        self.queue(space, head + message)
+
+    def close(self, code=0, reason=b"", application=True):
+        """Ends the connection with a CONNECTION_CLOSE."""
+        frame = bytes([0x1D if application else 0x1C]) + encode_uint_var(code)
+        frame += b"" if application else b"\x00"
+        self.close_frame = frame + encode_uint_var(len(reason)) + reason
+
+    def send(self):
+        """The datagrams that are due now."""
+        self._resend_late()
+        if self.complete or self.early_tx.is_valid():
+            self._fill_streams()
+        if self.close_frame is not None:
+            self._queue_close()
+        datagrams = []
+        while True:
+            datagram = self._datagram()
+            if not datagram:
+                break
+            datagrams.append(datagram)
+        self.bytes_out += sum(map(len, datagrams))
+        self.flights += bool(datagrams)
+        return datagrams
+
+    def _queue_close(self):
+        for name in (INITIAL, HANDSHAKE, APPLICATION):
+            space = self.spaces[name]
+            space.queue = []
+            if space.tx.is_valid() and not (name != APPLICATION and self.close_frame[0] == 0x1D):
+                space.queue = [self.close_frame]
+        code = Buffer(data=self.close_frame[1:]).pull_uint_var()
+        self.closed = self.closed or Closed(False, self.close_frame[0] == 0x1D, code, "")
+        self.close_frame = None
+
+    def _resend_late(self):
+        now = time.monotonic()
+        for space in self.spaces.values():
+            for number in [n for n, sent in space.sent.items() if now - sent.when > RESEND_AFTER]:
+                space.queue += space.sent.pop(number).frames
+
+    def _contexts(self):
+        """(space, packet type, context) in the order in which packets share a datagram."""
+        application = self.spaces[APPLICATION]
+        early = not application.tx.is_valid()
+        return (
+            (self.spaces[INITIAL], "initial", self.spaces[INITIAL].tx),
+            (self.spaces[HANDSHAKE], "handshake", self.spaces[HANDSHAKE].tx),
+            (application, "0-rtt" if early else "1-rtt", self.early_tx if early else application.tx),
+        )
+
+    def _datagram(self):
+        room = DATAGRAM_MIN
+        plan = []
+        for space, kind, context in self._contexts():
+            if not context.is_valid() or space.discarded:
+                continue
+            frames = self._take(space, kind, room - self._overhead(kind))
+            if frames:
+                plan.append((space, kind, context, frames))
+                room -= self._overhead(kind) + max(4, sum(map(len, frames)))
+        if not plan:
+            return b""
+        if not any(kind == "initial" for _, kind, _, _ in plan):
+            room = 0
+        out = b""
+        for index, (space, kind, context, frames) in enumerate(plan):
+            padding = room if index == len(plan) - 1 else 0
+            out += self._packet(space, kind, context, frames, padding)
+        if self.is_dialer and any(kind == "handshake" for _, kind, _, _ in plan):
+            self._discard(INITIAL)
+        return out
+
+    def _take(self, space, kind, room):
+        frames = []
+        if space.ack_due and kind != "0-rtt":
+            buf = Buffer(capacity=256)
+            buf.push_uint_var(0x02)
+            push_ack_frame(buf, space.received, 0, 200)
+            frames.append(buf.data)
+            space.ack_due = False
+        used = sum(map(len, frames))
+        while space.queue and used + len(space.queue[0]) <= room:
+            used += len(space.queue[0])
+            frames.append(space.queue.pop(0))
+        return frames
+
+    def _overhead(self, kind):
+        if kind == "1-rtt":
+            return 1 + len(self.remote_cid) + PACKET_NUMBER_SIZE + TAG_SIZE
+        base = 9 + len(self.remote_cid) + len(self.local_cid) + PACKET_NUMBER_SIZE + TAG_SIZE
+        if kind == "initial":
+            base += len(encode_uint_var(len(self.token))) + len(self.token)
+        return base
+
+    def _packet(self, space, kind, context, frames, padding):
+        payload = b"".join(frames)
+        payload += bytes(max(padding, 4 - len(payload), 0))
+        number, space.next_number = space.next_number, space.next_number + 1
+        header = self._header(kind, context, len(payload) + PACKET_NUMBER_SIZE + TAG_SIZE)
+        header += number.to_bytes(PACKET_NUMBER_SIZE, "big")
+        eliciting = [f for f in frames if f[0] not in (0x02, 0x1C, 0x1D)]
+        if eliciting:
+            space.sent[number] = Sent(eliciting, time.monotonic(), kind == "0-rtt")
+        return context.encrypt_packet(header, payload, number)
+
+    def _header(self, kind, context, length):
+        if kind == "1-rtt":
+            first = 0x40 | context.key_phase << 2 | (PACKET_NUMBER_SIZE - 1)
+            return bytes([first]) + self.remote_cid
+        header = bytes([LONG_BITS[kind] | (PACKET_NUMBER_SIZE - 1)])
+        header += self.version.to_bytes(4, "big")
+        for cid in (self.remote_cid, self.local_cid):
+            header += bytes([len(cid)]) + cid
+        if kind == "initial":
+            header += encode_uint_var(len(self.token)) + self.token
+        return header + (0x4000 | length).to_bytes(2, "big")
+
+    # Keys --------------------------------------------------------------------------------------
+
+    def _install(self, context, secret, suite=handshake.CHACHA20_POLY1305):
+        context.setup(cipher_suite=SUITES[suite], secret=secret, version=1)
+
+    def _install_initial(self, destination_cid):
+        dialer, responder = handshake.initial_secrets(self.salt, destination_cid)
+        space = self.spaces[INITIAL]
+        self._install(space.tx, dialer if self.is_dialer else responder)
+        self._install(space.rx, responder if self.is_dialer else dialer)
+
+    def _install_handshake(self, schedule):
+        space = self.spaces[HANDSHAKE]
+        ours, theirs = schedule.dialer_hs, schedule.responder_hs
+        if not self.is_dialer:
+            ours, theirs = theirs, ours
+        self._install(space.tx, ours)
+        self._install(space.rx, theirs)
+
+    def _install_application(self, schedule, suite):
+        space = self.spaces[APPLICATION]
+        ours, theirs = schedule.dialer_ap, schedule.responder_ap
+        if not self.is_dialer:
+            ours, theirs = theirs, ours
+        self._install(space.tx, ours, suite)
+        self._install(space.rx, theirs, suite)
+
+    def _discard(self, name):
+        self.spaces[name].discarded = True
+        self.spaces[name].sent = {}
+
+    def _adopt(self, parameters):
+        self.parameters = parameters
+        self.peer_max_data = parameters.initial_max_data or 0
+        self.peer_max_streams = parameters.initial_max_streams_bidi or 0
+        self.peer_stream_window = parameters.initial_max_stream_data_bidi_remote or 0
+        for stream in self.streams.values():
+            stream.limit = max(stream.limit, self.peer_stream_window)
+
+
+def default_parameters(**more):
+    """The transport parameters that both roles send."""
+    return QuicTransportParameters(
+        max_idle_timeout=30_000,
+        initial_max_data=WINDOW,
+        initial_max_stream_data_bidi_local=WINDOW,
+        initial_max_stream_data_bidi_remote=WINDOW,
+        initial_max_streams_bidi=16,
+        active_connection_id_limit=2,
+        **more,
+    )
+
+
+def encode_parameters(parameters):
+    """As RFC 9000 §18."""
+    buf = Buffer(capacity=1024)
+    push_quic_transport_parameters(buf, parameters)
+    return buf.data
+
+
+def decode_parameters(data):
+    """As RFC 9000 §18; raises `HandshakeError` for what is malformed."""
+    try:
+        return pull_quic_transport_parameters(Buffer(data=data))
+    except (ValueError, BufferReadError) as error:
+        raise HandshakeError(handshake.BAD_PARAMETERS, "malformed parameters") from error
+
+
+def invented_cid():
+    """The destination connection id of a first Initial: its first bit is 0 (SPEC §8.2)."""
+    cid = os.urandom(8)
+    return bytes([cid[0] & 0x7F]) + cid[1:]
+
+
+class DialerConnection(Connection):
+    """The side that dials `responder_id`."""
+
+    def __init__(self, key, responder_id, network_key, version, *, counter=None,
+                 suites=(handshake.CHACHA20_POLY1305,)):
+        salt = handshake.initial_salt(network_key, responder_id)
+        super().__init__(True, version, salt, os.urandom(8), invented_cid())
+        self.original_dcid = self.remote_cid
+        self.noise = handshake.Dialer(key, responder_id, network_key, version)
+        self.counter = time.time_ns() // 1000 if counter is None else counter
+        self.suites = list(suites)
+        self.state = "reply"
+        self.accept = None
+        self._heard = False
+        self._install_initial(self.remote_cid)
+        self._adopt(decode_parameters(handshake.EARLY_FLOOR))
+        self._send_hello()
+
+    def _send_hello(self):
+        parameters = default_parameters(initial_source_connection_id=self.local_cid)
+        payload = handshake.HelloPayload(
+            peer_id=self.noise.key.peer_id,
+            counter=self.counter,
+            early_secret=os.urandom(32),
+            suites=self.suites,
+            parameters=encode_parameters(parameters),
+        )
+        self.hello = self.noise.write_hello(payload)
+        self.send_message(INITIAL, self.hello)
+        self._install(self.early_tx, self.noise.early)
+
+    def on_packet(self, header):
+        if not self._heard and header.source_cid:
+            self._heard = True
+            self.remote_cid = header.source_cid
+
+    def on_retry(self, header, packet):
+        if self._heard or self.retry_cid is not None:
+            return
+        tag = handshake.retry_tag(self.salt, self.original_dcid, packet[: -TAG_SIZE])
+        if tag != header.integrity_tag:
+            return
+        self.retry_cid = self.remote_cid = header.source_cid
+        self.token = header.token
+        self._install_initial(self.remote_cid)
+        for space in self.spaces.values():
+            for number in list(space.sent):
+                space.queue += space.sent.pop(number).frames
+
+    def on_message(self, space, kind, body):
+        if (space, kind, self.state) == (INITIAL, handshake.REPLY, "reply"):
+            self.noise.read_reply(body)
+            self._install_handshake(self.noise.schedule)
+            self.state = "accept"
+            self._retry_undecryptable()
+        elif (space, kind, self.state) == (HANDSHAKE, handshake.ACCEPT, "accept"):
+            self._read_accept(body)
+        else:
+            raise HandshakeError(handshake.OUT_OF_TURN, f"message {kind} out of turn")
+
+    def _read_accept(self, body):
+        self.accept = self.noise.read_accept(body)
+        parameters = decode_parameters(self.accept.parameters)
+        self._check_ids(parameters)
+        if self.accept.early:
+            self._check_floor(parameters)
+        self._adopt(parameters)
+        self._install_application(self.noise.schedule, self.accept.suite)
+        self.state = "done"
+        self.complete = True
+        self.send_message(HANDSHAKE, handshake.encode_message(handshake.CONFIRM, b""))
+        if not self.accept.early:
+            self._repeat_early()
+        self._retry_undecryptable()
+
+    def _check_ids(self, parameters):
+        expected = (self.original_dcid, self.remote_cid, self.retry_cid)
+        if expected != (
+            parameters.original_destination_connection_id,
+            parameters.initial_source_connection_id,
+            parameters.retry_source_connection_id,
+        ):
+            raise QuicError(TRANSPORT_PARAMETER_ERROR, "the connection ids do not match")
+
+    def _check_floor(self, parameters):
+        floor = decode_parameters(handshake.EARLY_FLOOR)
+        for name in (
+            "initial_max_data",
+            "initial_max_stream_data_bidi_remote",
+            "initial_max_streams_bidi",
+        ):
+            if (getattr(parameters, name) or 0) < getattr(floor, name):
+                raise QuicError(PROTOCOL_VIOLATION, f"{name} is below the floor")
+
+    def _repeat_early(self):
+        space = self.spaces[APPLICATION]
+        for number in [n for n, sent in space.sent.items() if sent.early]:
+            space.queue += space.sent.pop(number).frames
+
+
+class ResponderConnection(Connection):
+    """The side that is dialed; made from the dialer's first Initial packet."""
+
+    def __init__(self, key, network_key, version, header, *, early=True):
+        salt = handshake.initial_salt(network_key, key.peer_id)
+        super().__init__(False, version, salt, os.urandom(8), header.source_cid)
+        self.original_dcid = header.destination_cid
+        self.noise = handshake.Responder(key, network_key, version)
+        self.early_wanted = early
+        self.state = "hello"
+        self.dialer = None
+        self._install_initial(header.destination_cid)
+
+    def on_message(self, space, kind, body):
+        if (space, kind, self.state) == (INITIAL, handshake.HELLO, "hello"):
+            self._answer(body)
+        elif (space, kind, self.state) == (HANDSHAKE, handshake.CONFIRM, "confirm"):
+            if body:
+                raise HandshakeError(handshake.BAD_LENGTH, "Confirm has a body")
+            self._confirm()
+        else:
+            raise HandshakeError(handshake.OUT_OF_TURN, f"message {kind} out of turn")
+
+    def _answer(self, body):
+        self.dialer = self.noise.read_hello(body)
+        parameters = decode_parameters(self.dialer.parameters)
+        if parameters.initial_source_connection_id != self.remote_cid:
+            raise QuicError(TRANSPORT_PARAMETER_ERROR, "the connection ids do not match")
+        self._adopt(parameters)
+        self.send_message(INITIAL, self.noise.write_reply())
+        suite = next(s for s in self.dialer.suites if s == handshake.CHACHA20_POLY1305)
+        ours = default_parameters(
+            initial_source_connection_id=self.local_cid,
+            original_destination_connection_id=self.original_dcid,
+        )
+        accept = handshake.AcceptBody(suite, self.early_wanted, encode_parameters(ours))
+        self._install_handshake(self.noise.schedule)
+        self._install_application(self.noise.schedule, suite)
+        message = handshake.encode_message(handshake.ACCEPT, accept.encode())
+        self.send_message(HANDSHAKE, message)
+        if self.early_wanted:
+            self._install(self.early_rx, self.noise.early)
+        self.state = "confirm"
+        self._retry_undecryptable()
+
+    def _confirm(self):
+        self.state = "done"
+        self.complete = self.confirmed = True
+        self.queue(APPLICATION, b"\x1e")
+        self._retry_undecryptable()
