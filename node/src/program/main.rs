@@ -1,13 +1,39 @@
-//! The `node` program.
+//! The `node` program: a pinhole node on the command line. See `node --help`.
+//!
+//! What was typed ([`args`], by the [`table`] of commands) becomes a command ([`commands`]). A
+//! command works on the data folder ([`data`], [`state`], [`offline`]), or asks the running node
+//! ([`session`], [`control`]), whose side of it is the [`desk`]. `up` ([`up`]) runs that node.
+
+// The program is a shell: it may ask the system for time and start tasks.
+#![allow(clippy::disallowed_methods)]
+
 mod args;
+mod base64;
+mod commands;
 mod completions;
 mod config;
+mod control;
 mod data;
+mod demo;
+mod desk;
+mod events;
 mod failure;
 mod help;
+mod log;
+mod offline;
+mod output;
+mod run;
+mod session;
 mod settings;
+mod signals;
 mod state;
 mod table;
 #[cfg(test)]
 mod testing;
-fn main() {}
+mod up;
+mod view;
+mod wire;
+
+fn main() -> std::process::ExitCode {
+    commands::run(std::env::args_os())
+}

@@ -52,6 +52,17 @@ pub(crate) fn save_allowlist(folder: &Folder, list: &Allowlist) -> Result<(), Fa
     save(&folder.file(ALLOWLIST), ALLOWLIST, &lines)
 }
 
+/// Adds newcomers of mode learn to the stored allowlist.
+pub(crate) fn add_newcomers(
+    folder: &Folder,
+    newcomers: &[pinhole_proto::PeerId],
+) -> Result<(), Failure> {
+    let before = load_allowlist(folder)?.value;
+    let mut list = before.clone();
+    newcomers.iter().for_each(|peer| learn(&mut list, *peer));
+    if list == before { Ok(()) } else { save_allowlist(folder, &list) }
+}
+
 /// Reads the peers that this node was told to keep.
 pub(crate) fn load_wanted(folder: &Folder) -> Result<Loaded<Vec<PeerAddr>>, Failure> {
     let loaded = load(&folder.file(PEERS), PEERS, parse_wanted)?;
@@ -67,6 +78,24 @@ pub(crate) fn save_wanted(folder: &Folder, peers: &[PeerAddr]) -> Result<(), Fai
     save(&folder.file(PEERS), PEERS, &lines)
 }
 
+/// Reads the value that the handshake counter starts above. SPEC §5.3.
+pub(crate) fn load_counter(folder: &Folder) -> Result<Loaded<u64>, Failure> {
+    let loaded = load(&folder.file(COUNTER), COUNTER, |entries| match entries {
+        [("floor", value)] => value.parse().map_err(|_| format!("`{value:.30}` is no number")),
+        _ => Err("it has to hold one entry `floor`".to_owned()),
+    })?;
+    let trouble = loaded.trouble.map(|trouble| {
+        format!("{trouble}; if this machine's clock is behind, peers stay silent until it is right")
+    });
+    Ok(Loaded { value: loaded.value.unwrap_or(0), trouble })
+}
+
+/// Writes the value that the handshake counter starts above.
+pub(crate) fn save_counter(folder: &Folder, floor: u64) -> Result<(), Failure> {
+    save(&folder.file(COUNTER), COUNTER, &[format!("floor {floor}")])
+}
+
+const COUNTER: &str = "counter";
 const ALLOWLIST: &str = "allowlist";
 const PEERS: &str = "peers";
 const VERSION: u32 = 1;
@@ -246,6 +275,17 @@ mod tests {
             entry.as_ref().unwrap().file_name().to_string_lossy().contains(".damaged-")
         });
         assert_eq!(kept.count(), 5, "each is kept");
+    }
+
+    #[test]
+    fn the_counter_comes_back() {
+        let temp = TempDir::new();
+        let folder = folder(&temp);
+        assert_eq!(load_counter(&folder).unwrap().value, 0);
+        save_counter(&folder, u64::MAX).unwrap();
+        assert_eq!(load_counter(&folder).unwrap().value, u64::MAX);
+        fs::write(folder.file(COUNTER), "pinhole counter 1\nfloor -1\nend\n").unwrap();
+        assert!(load_counter(&folder).unwrap().trouble.unwrap().contains("clock"));
     }
 
     #[test]

@@ -1,0 +1,163 @@
+//! Commands that need no running node: init, check, id, and the allowlist on disk.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+use pinhole_node::allowlist::{Allowlist, Mode};
+use pinhole_proto::PeerId;
+
+use super::config::{Config, Level, template};
+use super::data::{CONNECTION_ID_KEY, Folder, NETWORK_KEY};
+use super::failure::{Failure, Kind};
+use super::output::{Color, End, Output};
+use super::state::{load_allowlist, save_allowlist};
+use super::wire::{AllowlistAnswer, Checked, Init, Who};
+
+/// Makes what is missing in the data folder and overwrites nothing.
+pub(crate) fn init(folder: &Folder, network_key: bool, output: &Output) -> Result<(), End> {
+    folder.make()?;
+    let fresh = folder.peer()?.is_none();
+    let key = folder.key_or_new()?;
+    folder.secret_or_new(CONNECTION_ID_KEY)?;
+    let drawn = network_key && folder.make_network_key()?;
+    let wrote = write_template(folder)?;
+    let peer = key.peer_id();
+    let data = folder.path().display().to_string();
+    let made = |is_new: bool| if is_new { "new" } else { "was there, left as it is" };
+    let mut text = format!(
+        "peer           {peer}\n\
+         data folder    {data}\n\
+         key            {}; keep a copy: without it this id is lost\n\
+         configuration  {}\n",
+        made(fresh),
+        made(wrote),
+    );
+    if network_key {
+        let path = folder.file(NETWORK_KEY);
+        text.push_str(&format!(
+            "network key    {}; copy {} to every member of the network, and to nobody else\n",
+            made(drawn),
+            path.display()
+        ));
+    }
+    output.either(&Init { peer, data }, &text)
+}
+
+/// False if there was a configuration.
+fn write_template(folder: &Folder) -> Result<bool, Failure> {
+    let path = folder.file(CONFIG);
+    let new = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    match new {
+        Ok(mut file) => file
+            .write_all(template().as_bytes())
+            .map(|()| true)
+            .map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Failure::io(format!("cannot write {}", path.display()), &error)),
+    }
+}
+
+pub(crate) const CONFIG: &str = "config.toml";
+
+/// Prints every problem of a configuration; fails if there is any but notes.
+pub(crate) fn check(config: &Config, output: &Output) -> Result<(), End> {
+    for problem in &config.problems {
+        let (level, color) = match problem.level {
+            Level::Note => ("note", Color::Warn),
+            _ => ("error", Color::Bad),
+        };
+        let (line, column) = (problem.line, problem.column);
+        let (what, hint) = (problem.what.clone(), problem.hint.clone());
+        let text = format!(
+            "{}:{line}:{column}: {}: {what}\n    {hint}\n",
+            config.path.display(),
+            output.paint(level, color)
+        );
+        output.either(&Checked { level, line, column, what, hint }, &text)?;
+    }
+    let errors = config.problems.iter().filter(|problem| problem.level != Level::Note).count();
+    if errors > 0 {
+        let plural = if errors == 1 { "" } else { "s" };
+        return Err(End::Failed(Failure::usage(format!(
+            "{errors} error{plural} in {}; correct and check again",
+            config.path.display()
+        ))));
+    }
+    if output.json {
+        return Ok(());
+    }
+    let there = config.path.exists();
+    let text = if there { "no errors" } else { "no such file, so everything has its default" };
+    output.line(&format!("{}: {}", config.path.display(), output.paint(text, Color::Good)))
+}
+
+/// Prints who this folder is.
+pub(crate) fn id(folder: &Folder, output: &Output) -> Result<(), End> {
+    let peer = folder.peer()?.ok_or_else(|| {
+        Failure::new(
+            Kind::NotFound,
+            format!(
+                "there is no key in {} yet; `init` makes one",
+                folder.path().display()
+            ),
+        )
+    })?;
+    output.either(&Who { peer }, &format!("{peer}\n"))
+}
+
+/// A change of the allowlist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Allow(Vec<PeerId>),
+    Deny(Vec<PeerId>),
+    Forget(Vec<PeerId>),
+    Mode(Mode),
+}
+
+/// Changes the allowlist on disk, and shows it. The caller holds the folder.
+pub(crate) fn change(folder: &Folder, changes: &[Change]) -> Result<AllowlistAnswer, Failure> {
+    let loaded = load_allowlist(folder)?;
+    if let Some(trouble) = loaded.trouble {
+        tracing::warn!("{trouble}");
+    }
+    let mut list = loaded.value;
+    for change in changes {
+        apply(&mut list, change)?;
+    }
+    if !changes.is_empty() {
+        save_allowlist(folder, &list)?;
+    }
+    Ok(show(&list))
+}
+
+fn apply(list: &mut Allowlist, change: &Change) -> Result<(), Failure> {
+    let full = |error: pinhole_node::allowlist::AllowlistFull| {
+        Failure::new(Kind::Busy, error.to_string())
+    };
+    match change {
+        Change::Allow(peers) => {
+            peers.iter().try_for_each(|peer| list.handle_allow(*peer).map(drop)).map_err(full)
+        }
+        Change::Deny(peers) => {
+            peers.iter().try_for_each(|peer| list.handle_deny(*peer).map(drop)).map_err(full)
+        }
+        Change::Forget(peers) => {
+            peers.iter().for_each(|peer| drop(list.handle_forget(peer)));
+            Ok(())
+        }
+        Change::Mode(mode) => {
+            list.handle_mode(*mode);
+            Ok(())
+        }
+    }
+}
+
+fn show(list: &Allowlist) -> AllowlistAnswer {
+    AllowlistAnswer {
+        mode: list.mode().to_string(),
+        allowed: list.allowed().copied().collect(),
+        denied: list.denied().copied().collect(),
+        learned: list.learned().copied().collect(),
+    }
+}
