@@ -28,7 +28,8 @@ pub(crate) fn run(mut words: impl Iterator<Item = OsString>) -> ExitCode {
     // Even wrong usage is told in JSON to whom asks for JSON.
     let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let output = Output::new(json);
-    let result = Typed::parse(words).map_err(End::from).and_then(|typed| start(typed, &program, output));
+    let result =
+        Typed::parse(words).map_err(End::from).and_then(|typed| start(typed, &program, output));
     output.end(&program, result)
 }
 
@@ -83,10 +84,9 @@ impl Command<'_> {
     }
 
     fn run_async(self) -> Result<(), End> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-                Failure::new(Kind::Denied, format!("the runtime does not start: {error}"))
-            })?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(
+            |error| Failure::new(Kind::Denied, format!("the runtime does not start: {error}")),
+        )?;
         let result = runtime.block_on(self.dispatch());
         // A name that is still being looked up is nobody's concern any more.
         runtime.shutdown_background();
@@ -147,10 +147,8 @@ impl Command<'_> {
     }
 
     async fn connect(self) -> Result<(), End> {
-        let request = Request::Connect {
-            target: self.peer(0)?.to_string(),
-            timeout_ms: self.timeout_ms()?,
-        };
+        let request =
+            Request::Connect { target: self.peer(0)?.to_string(), timeout_ms: self.timeout_ms()? };
         let session = Session::or_temporary(self.folder()?);
         let output = self.output;
         ask_once(session, &request, &mut |answer| output.answer(&answer)).await
@@ -249,9 +247,8 @@ impl Command<'_> {
         let peers = self.peers_named()?;
         let mut changes = Vec::new();
         if let Some(mode) = self.typed.text("mode")? {
-            let mode: Mode = mode
-                .parse()
-                .map_err(|error| Failure::usage(format!("--mode: {error}")))?;
+            let mode: Mode =
+                mode.parse().map_err(|error| Failure::usage(format!("--mode: {error}")))?;
             changes.push(Change::Mode(mode));
         }
         if self.spec.name == "allow" && peers.is_empty() {
@@ -414,8 +411,10 @@ impl Tally {
             Answer::Pong(pong) => {
                 self.times.count += 1;
                 self.times.sum += pong.rtt_ms;
-                self.times.min = Some(self.times.min.map_or(pong.rtt_ms, |min| min.min(pong.rtt_ms)));
-                self.times.max = Some(self.times.max.map_or(pong.rtt_ms, |max| max.max(pong.rtt_ms)));
+                self.times.min =
+                    Some(self.times.min.map_or(pong.rtt_ms, |min| min.min(pong.rtt_ms)));
+                self.times.max =
+                    Some(self.times.max.map_or(pong.rtt_ms, |max| max.max(pong.rtt_ms)));
             }
             _ => self.lost += 1,
         }

@@ -80,9 +80,7 @@ impl Desk {
                 };
                 return self.ping(address(&target)?, count, first, pace, replies).await;
             }
-            Request::Addr => {
-                Answer::Addr(Addrs { addrs: self.node.addr().lines().collect() })
-            }
+            Request::Addr => Answer::Addr(Addrs { addrs: self.node.addr().lines().collect() }),
             Request::Status => Answer::Status(self.status().await),
             Request::Nat => Answer::Nat(self.nat().await),
             Request::Allowlist => Answer::Allowlist(show(self.node.allowlist())),

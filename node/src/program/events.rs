@@ -92,19 +92,12 @@ impl Printed {
                 rtt_ms: rtt.map(millis),
                 origin: origin.name(),
             }),
-            Event::Path { peer, path, addr, reason } => Some(Self::Path {
-                t,
-                peer,
-                path: path.name(),
-                addr,
-                reason: reason.to_string(),
-            }),
-            Event::Ping { peer, rtt } => pings.then(|| Self::Ping {
-                t,
-                peer,
-                ok: rtt.is_some(),
-                rtt_ms: rtt.map(millis),
-            }),
+            Event::Path { peer, path, addr, reason } => {
+                Some(Self::Path { t, peer, path: path.name(), addr, reason: reason.to_string() })
+            }
+            Event::Ping { peer, rtt } => {
+                pings.then(|| Self::Ping { t, peer, ok: rtt.is_some(), rtt_ms: rtt.map(millis) })
+            }
             Event::Problem { what, hint } => Some(Self::Problem { t, what, hint }),
             Event::Lost { count } => Some(Self::Lost { t, count }),
             _ => None,
@@ -118,9 +111,7 @@ impl Printed {
                 let bytes = text.len();
                 (Some(text), None, bytes)
             }
-            Err(error) => {
-                (None, Some(base64::encode(error.as_bytes())), error.as_bytes().len())
-            }
+            Err(error) => (None, Some(base64::encode(error.as_bytes())), error.as_bytes().len()),
         };
         Self::Message {
             t: now_ms(),

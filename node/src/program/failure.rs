@@ -1,7 +1,6 @@
 //! [`Failure`]: what went wrong, in the words and numbers that the command line promises.
 
 use std::fmt;
-use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,10 +65,6 @@ impl Failure {
     /// 2 for wrong usage, 1 for everything else.
     pub(crate) fn status(&self) -> u8 {
         if self.kind == Kind::Usage { 2 } else { 1 }
-    }
-
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.status())
     }
 }
 

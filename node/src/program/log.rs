@@ -17,7 +17,11 @@ use super::args::Verbosity;
 /// reports are left out, because somebody else prints them.
 pub(crate) fn start(verbosity: Verbosity, problems: bool) {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let _ = tracing::subscriber::set_global_default(Stderr { level: level(verbosity), color, problems });
+    let _ = tracing::subscriber::set_global_default(Stderr {
+        level: level(verbosity),
+        color,
+        problems,
+    });
 }
 
 fn level(verbosity: Verbosity) -> LevelFilter {
@@ -38,7 +42,8 @@ struct Stderr {
 impl Subscriber for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // quinn at debug and below speaks of packets; that is for -vv.
-        let ours = metadata.target().starts_with("pinhole") || metadata.target().starts_with("node");
+        let ours =
+            metadata.target().starts_with("pinhole") || metadata.target().starts_with("node");
         let limit = if ours || self.level == LevelFilter::TRACE {
             self.level
         } else {
@@ -134,13 +139,7 @@ fn clock() -> String {
     #[expect(clippy::disallowed_methods, reason = "a log line has a time")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let day = now.as_secs() % 86_400;
-    format!(
-        "{:02}:{:02}:{:02}.{:03}",
-        day / 3600,
-        day / 60 % 60,
-        day % 60,
-        now.subsec_millis()
-    )
+    format!("{:02}:{:02}:{:02}.{:03}", day / 3600, day / 60 % 60, day % 60, now.subsec_millis())
 }
 
 #[cfg(test)]

@@ -97,10 +97,7 @@ pub(crate) fn id(folder: &Folder, output: &Output) -> Result<(), End> {
     let peer = folder.peer()?.ok_or_else(|| {
         Failure::new(
             Kind::NotFound,
-            format!(
-                "there is no key in {} yet; `init` makes one",
-                folder.path().display()
-            ),
+            format!("there is no key in {} yet; `init` makes one", folder.path().display()),
         )
     })?;
     output.either(&Who { peer }, &format!("{peer}\n"))
@@ -132,9 +129,8 @@ pub(crate) fn change(folder: &Folder, changes: &[Change]) -> Result<AllowlistAns
 }
 
 fn apply(list: &mut Allowlist, change: &Change) -> Result<(), Failure> {
-    let full = |error: pinhole_node::allowlist::AllowlistFull| {
-        Failure::new(Kind::Busy, error.to_string())
-    };
+    let full =
+        |error: pinhole_node::allowlist::AllowlistFull| Failure::new(Kind::Busy, error.to_string());
     match change {
         Change::Allow(peers) => {
             peers.iter().try_for_each(|peer| list.handle_allow(*peer).map(drop)).map_err(full)
@@ -143,7 +139,9 @@ fn apply(list: &mut Allowlist, change: &Change) -> Result<(), Failure> {
             peers.iter().try_for_each(|peer| list.handle_deny(*peer).map(drop)).map_err(full)
         }
         Change::Forget(peers) => {
-            peers.iter().for_each(|peer| drop(list.handle_forget(peer)));
+            for peer in peers {
+                list.handle_forget(peer);
+            }
             Ok(())
         }
         Change::Mode(mode) => {

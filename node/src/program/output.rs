@@ -59,11 +59,11 @@ impl Output {
     /// Text, as it is.
     pub(crate) fn text(&self, text: &str) -> Result<(), End> {
         let mut stdout = io::stdout().lock();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::BrokenPipe => End::ReaderGone,
-                _ => End::Failed(Failure::io("cannot write to the standard output", &error)),
-            }
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error
+            .kind()
+        {
+            io::ErrorKind::BrokenPipe => End::ReaderGone,
+            _ => End::Failed(Failure::io("cannot write to the standard output", &error)),
         })
     }
 

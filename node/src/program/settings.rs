@@ -59,14 +59,6 @@ impl Settings {
         self.absent.dedup();
         self
     }
-
-    /// What to bind. Nothing said means the default port on both families.
-    pub(crate) fn listen(&self) -> Vec<SocketAddr> {
-        if !self.listen.is_empty() {
-            return self.listen.clone();
-        }
-        vec![any_v6(DEFAULT_PORT), any_v4(DEFAULT_PORT)]
-    }
 }
 
 /// The port of a node that was told no other.
@@ -167,13 +159,8 @@ mod tests {
             ..Settings::default()
         };
         let both = file.overridden_by(flags("up --listen 127.0.0.1:2 --network-key b").unwrap());
-        assert_eq!(both.listen(), [any_v4(1), "127.0.0.1:2".parse().unwrap()]);
+        assert_eq!(both.listen, [any_v4(1), "127.0.0.1:2".parse().unwrap()]);
         assert_eq!(both.network_key, Some("b".into()));
-    }
-
-    #[test]
-    fn without_a_word_both_families_are_bound() {
-        assert_eq!(flags("up").unwrap().listen(), [any_v6(4433), any_v4(4433)]);
     }
 
     #[test]

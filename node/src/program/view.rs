@@ -76,7 +76,7 @@ fn status(status: &Status) -> String {
     row("public", if status.public.is_empty() { "unknown".into() } else { list(&status.public) });
     row("nat", nat_words(&status.nat.mapping, &status.nat.filtering));
     row("peers", format!("{} connected, {} known", status.peers.connected, status.peers.known));
-    row("mode", mode(&status.mode).to_owned());
+    row("mode", format!("{}: {}", status.mode, mode(&status.mode)));
     row("relay", if status.relay.offered { "offered".into() } else { "not offered".into() });
     row("dht", if status.dht.is_some() { "on".into() } else { "off".into() });
     let (sent, received) = (bytes(status.bytes_sent), bytes(status.bytes_received));
