@@ -170,7 +170,11 @@ impl Session for DialerSession {
         while let Some(message) = self.inbox.pop()? {
             let (message, _) = decode(&message)?;
             self.read_message(message).map_err(refused)?;
-            // The next message belongs to the next space: quinn asks for our part first.
+        }
+        // The next message belongs to the next space. Bytes that already lie here were sent under
+        // weaker keys than it will be, and must not become its beginning (SPEC §4.4).
+        if !matches!(self.state, DialerState::AwaitReply(_) | DialerState::AwaitAccept(_)) {
+            self.inbox.must_be_empty()?;
         }
         Ok(matches!(self.state, DialerState::Accepted(_)))
     }
@@ -345,6 +349,9 @@ impl Session for ResponderSession {
             let (message, _) = decode(&message)?;
             self.read_message(message).map_err(refused)?;
         }
+        if self.confirmed || matches!(self.state, ResponderState::Greeted(_)) {
+            self.inbox.must_be_empty()?;
+        }
         Ok(!known && self.dialer.is_some())
     }
 
@@ -432,6 +439,10 @@ impl Inbox {
         }
         self.0.extend_from_slice(bytes);
         Ok(())
+    }
+
+    fn must_be_empty(&self) -> Result<(), TransportError> {
+        if self.0.is_empty() { Ok(()) } else { Err(refused(HandshakeError::UnexpectedMessage)) }
     }
 
     /// The next whole message, as bytes.
