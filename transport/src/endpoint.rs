@@ -18,7 +18,7 @@ use crate::{
     Admission, BindError, Config, Connection, Counters, Dial, DialError, Inbound,
     cid::{CidKey, Generator, Role},
     connection::var_int,
-    gate::{Gate, HALF_OPEN_TIME},
+    gate::{Answer, Gate, HALF_OPEN_TIME},
     handshake::{InitialSalt, SharedSecrets, StaticKey},
     links::Links,
     lock,
@@ -223,16 +223,22 @@ impl Endpoint {
         let inner = &self.0;
         let orig_dcid = incoming.orig_dst_cid();
         let validated = incoming.remote_address_validated();
-        if !lock(&inner.shared.gate).may_accept(&orig_dcid, validated) {
-            if incoming.may_retry() {
+        let source = incoming.remote_address();
+        let answer = lock(&inner.shared.gate).answer(&orig_dcid, source, validated);
+        match answer {
+            Answer::Accept => {}
+            Answer::Retry if incoming.may_retry() => {
                 // An error says only that this is an answer to a Retry, which is checked above.
                 let _ = incoming.retry();
-            } else {
-                incoming.ignore();
+                return None;
             }
-            return None;
+            Answer::Retry | Answer::Silence => {
+                incoming.ignore();
+                return None;
+            }
         }
         if self.connections() > inner.config.max_connections {
+            lock(&inner.shared.gate).forget(&orig_dcid);
             incoming.refuse();
             return None;
         }
@@ -305,7 +311,8 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Tells the gate that an inbound connection is no longer opening.
+/// Tells the gate that an inbound connection is no longer opening, at the latest when nobody
+/// waits for its confirmation any more.
 pub(crate) struct Settle {
     shared: Weak<Shared>,
     identity: PeerIdentity,
@@ -317,9 +324,19 @@ impl Settle {
         if confirmed {
             self.handshakes.fetch_add(1, Ordering::Relaxed);
         }
+        self.tell();
+    }
+
+    fn tell(&self) {
         if let Some(shared) = self.shared.upgrade() {
             lock(&shared.gate).settle(&self.identity.peer, self.identity.counter);
         }
+    }
+}
+
+impl Drop for Settle {
+    fn drop(&mut self) {
+        self.tell();
     }
 }
 

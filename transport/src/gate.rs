@@ -51,6 +51,16 @@ pub(crate) enum Verdict {
     Drop(Reason),
 }
 
+/// What a connection gets that QUIC takes for new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Accept,
+    /// It has to prove its address, and nothing is kept of it.
+    Retry,
+    /// It is a copy of one that was taken up before and is over.
+    Silence,
+}
+
 /// Why a datagram was dropped. Nobody but the operator learns this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -170,6 +180,10 @@ impl Gate {
             _ => return Err(Reason::Malformed),
         };
         let known = self.half_open.of_cid(dcid);
+        if initial && known.is_some_and(|entry| !entry.is_opening(now)) {
+            // QUIC may have forgotten the connection, and would take this for a new one.
+            return Err(Reason::Replayed);
+        }
         if let Some(entry) = known
             && (!initial || entry.knows(source))
         {
@@ -219,6 +233,10 @@ impl Gate {
             return Err(Reason::Replayed);
         }
         let standing = self.half_open.standing(now, packet.has_token);
+        let id = ephemeral_of(hello);
+        if self.half_open.contains(&id) {
+            return Err(Reason::Replayed); // with a new counter, as no honest dialer does
+        }
         match standing {
             Standing::Full => return Err(Reason::Full),
             // Nothing is kept: the endpoint sends a Retry, since it finds no entry (SPEC §5.4).
@@ -231,7 +249,6 @@ impl Gate {
         self.counters.admitted += 1;
         self.replay.record(peer, counter);
         let must_validate = standing == Standing::MustValidate;
-        let id = ephemeral_of(hello);
         self.half_open.insert(
             id,
             half_open::HalfOpen::new(admitted, secret, scid, (source, len), now, must_validate),
@@ -273,16 +290,31 @@ impl Gate {
         }
     }
 
-    /// What the endpoint should do with the connection whose first Initial had this id.
-    ///
-    /// False: ask for a Retry, and keep nothing.
-    pub(crate) fn may_accept(&mut self, orig_dcid: &[u8], address_validated: bool) -> bool {
-        let room = |entry: &half_open::HalfOpen| !entry.must_validate();
-        let accept = address_validated || self.half_open.of_cid(orig_dcid).is_some_and(room);
-        if !accept {
-            self.half_open.forget(orig_dcid);
+    /// What the endpoint should do with a connection that QUIC takes for new: its first Initial had
+    /// the id `orig_dcid` and came from `source`, whose address a Retry token may have validated.
+    pub(crate) fn answer(
+        &mut self,
+        orig_dcid: &[u8],
+        source: SocketAddr,
+        address_validated: bool,
+    ) -> Answer {
+        if address_validated {
+            let expected = self.half_open.expects(source);
+            return if expected { Answer::Accept } else { Answer::Silence };
         }
-        accept
+        match self.half_open.of_cid(orig_dcid) {
+            Some(entry) if entry.was_taken() => Answer::Silence,
+            Some(entry) if !entry.must_validate() => Answer::Accept,
+            _ => {
+                self.half_open.forget(orig_dcid);
+                Answer::Retry
+            }
+        }
+    }
+
+    /// The connection whose first Initial had this id was not taken up.
+    pub(crate) fn forget(&mut self, orig_dcid: &[u8]) {
+        self.half_open.forget(orig_dcid);
     }
 
     /// The connection is confirmed or over: it no longer counts as opening.

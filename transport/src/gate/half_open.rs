@@ -82,6 +82,16 @@ impl HalfOpen {
         self.sources.len() >= MAX_SOURCES || self.sources.iter().any(|s| s.addr == source)
     }
 
+    /// Whether the dialer may still confirm.
+    pub(super) fn is_opening(&self, now: Instant) -> bool {
+        !self.settled && now < self.expires
+    }
+
+    /// Whether QUIC took up the connection.
+    pub(super) fn was_taken(&self) -> bool {
+        self.admitted.is_none()
+    }
+
     pub(super) fn secret(&self) -> &Secret {
         &self.secret
     }
@@ -169,6 +179,16 @@ impl HalfOpenTable {
 
     pub(super) fn of_cid(&self, cid: &[u8]) -> Option<&HalfOpen> {
         self.by_cid.get(cid).and_then(|id| self.entries.get(id))
+    }
+
+    pub(super) fn contains(&self, id: &Id) -> bool {
+        self.entries.contains_key(id)
+    }
+
+    /// Whether a connection from `source` waits to be taken up.
+    pub(super) fn expects(&self, source: SocketAddr) -> bool {
+        let from = |entry: &HalfOpen| entry.sources.iter().any(|s| s.addr == source);
+        self.entries.values().any(|entry| !entry.was_taken() && from(entry))
     }
 
     fn of_cid_mut(&mut self, cid: &[u8]) -> Option<&mut HalfOpen> {

@@ -86,7 +86,7 @@ fn an_honest_first_datagram_passes_once_and_its_retransmissions_too() {
     assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
     assert_eq!(bench.hear(1, &datagram), Verdict::Pass, "a retransmission");
     assert_eq!((bench.gate.half_open(), bench.gate.counters().admitted), (1, 1));
-    assert!(bench.gate.may_accept(&dcid, false));
+    assert_eq!(bench.gate.answer(&dcid, addr(1), false), Answer::Accept);
     bench.now += HALF_OPEN_TIME;
     assert_eq!(bench.hear_first(&key, 11), Verdict::Pass);
     assert_eq!(bench.hear(1, &datagram), Verdict::Drop(Reason::Replayed), "after it expired");
@@ -212,24 +212,26 @@ fn at_the_cap_authentic_dialers_get_a_retry_and_a_token_makes_room_up_to_twice_t
         let key = bench.rng.key();
         let (datagram, dcid) = bench.first(&key, counter);
         assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
-        assert!(bench.gate.may_accept(&dcid, false));
+        assert_eq!(bench.gate.answer(&dcid, addr(1), false), Answer::Accept);
     }
     let key = bench.rng.key();
     let hello = bench.hello(&key, 9);
     let without = bench.packet();
     assert_eq!(bench.hear(1, &without.seal(&crypto_frame(0, &hello))), Verdict::Pass);
-    assert!(!bench.gate.may_accept(&without.dcid, false), "it must show its address");
+    let answer = bench.gate.answer(&without.dcid, addr(1), false);
+    assert_eq!(answer, Answer::Retry, "it must show its address");
     assert_eq!((bench.gate.half_open(), bench.gate.counters().retried), (2, 1));
 
     let with_token = InitialPacket { token: vec![1; 40], ..bench.packet() };
     assert_eq!(bench.hear(1, &with_token.seal(&crypto_frame(0, &hello))), Verdict::Pass);
-    assert!(bench.gate.may_accept(&with_token.dcid, true));
+    assert_eq!(bench.gate.answer(&with_token.dcid, addr(1), true), Answer::Accept);
     let forged_token = InitialPacket { token: vec![2; 40], ..bench.packet() };
     let other = bench.rng.key();
     let datagram = forged_token.seal(&crypto_frame(0, &bench.hello(&other, 1)));
     assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
     assert_eq!(bench.gate.half_open(), 4);
-    assert!(!bench.gate.may_accept(&forged_token.dcid, false), "QUIC did not accept its token");
+    let answer = bench.gate.answer(&forged_token.dcid, addr(1), false);
+    assert_eq!(answer, Answer::Retry, "QUIC did not accept its token");
     assert_eq!(bench.gate.half_open(), 3, "and nothing is kept of it");
 
     for _ in 0..2 {
@@ -247,23 +249,65 @@ fn at_the_cap_authentic_dialers_get_a_retry_and_a_token_makes_room_up_to_twice_t
 }
 
 #[test]
-fn a_settled_connection_no_longer_counts_and_its_last_packets_still_pass() {
+fn a_settled_connection_no_longer_counts_and_only_its_last_handshake_packets_pass() {
     let mut bench = Bench::new(1);
     let key = bench.rng.key();
-    let (datagram, dcid) = bench.first(&key, 5);
+    let (datagram, _) = bench.first(&key, 5);
     bench.hear(1, &datagram);
     bench.answer(1, 1200);
     bench.gate.settle(&key.peer_id(), 5);
     assert_eq!(bench.gate.half_open(), 0);
-    assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
+    for source in [1, 2] {
+        let verdict = bench.hear(source, &datagram);
+        assert_eq!(verdict, Verdict::Drop(Reason::Replayed), "QUIC would take it for a new one");
+    }
     let version = NetworkKey::PUBLIC.quic_version().to_be_bytes();
     let handshake = [&[0xe0][..], &version, &[8], &OURS, &[8], &SCID, &[0; 40]].concat();
     assert_eq!(bench.hear(1, &handshake), Verdict::Pass);
-    assert!(bench.gate.may_accept(&dcid, false));
     bench.now += HALF_OPEN_TIME;
     let other = bench.rng.key();
     bench.hear_first(&other, 1);
     assert_eq!(bench.hear(1, &handshake), Verdict::Drop(Reason::Unknown));
+}
+
+#[test]
+fn a_connection_is_taken_up_once() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let packet = bench.packet();
+    let hello = bench.hello(&key, 5);
+    let (datagram, dcid) = (packet.seal(&crypto_frame(0, &hello)), packet.dcid);
+    assert_eq!(bench.gate.answer(&dcid, addr(1), true), Answer::Silence);
+    bench.hear(1, &datagram);
+    assert_eq!(bench.gate.answer(&dcid, addr(2), true), Answer::Silence);
+    for validated in [false, true] {
+        assert_eq!(bench.gate.answer(&dcid, addr(1), validated), Answer::Accept);
+    }
+    assert!(bench.gate.take_admitted(&hello[3..]).is_some());
+    assert!(bench.gate.take_admitted(&hello[3..]).is_none());
+    for validated in [false, true] {
+        assert_eq!(bench.gate.answer(&dcid, addr(1), validated), Answer::Silence);
+    }
+}
+
+#[test]
+fn one_ephemeral_key_is_good_for_one_connection() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    for counter in 1..100 {
+        let hello = Hello {
+            counter,
+            ephemeral: [7; 32],
+            early_secret: [8; 32],
+            parameters: dialer_parameters(&SCID),
+        };
+        let hello = hello.message(&key, &NetworkKey::PUBLIC, bench.responder);
+        let datagram = bench.packet().seal(&crypto_frame(0, &hello));
+        let verdict = bench.hear(1, &datagram);
+        let expected = if counter == 1 { Verdict::Pass } else { Verdict::Drop(Reason::Replayed) };
+        assert_eq!(verdict, expected);
+    }
+    assert_eq!(bench.gate.counters().admitted, 1);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::{
     Admission, Config, GateCounters,
     cid::{CID_LEN, CidKey, Generator, Role},
     endpoint::{endpoint_config, server_config, transport_config},
-    gate::{Gate, HALF_OPEN_TIME, Verdict},
+    gate::{Answer, Gate, HALF_OPEN_TIME, Verdict},
     handshake::{InitialSalt, SharedSecrets, StaticKey},
     lock,
     packet::{self, Kind},
@@ -326,13 +326,17 @@ impl VirtualPeer {
         let orig_dcid = *incoming.orig_dst_cid();
         let validated = incoming.remote_address_validated();
         let mut answer = Vec::new();
-        if !lock(&self.gate).may_accept(&orig_dcid, validated) {
-            if !incoming.may_retry() {
-                self.accepting.ignore(incoming);
-            } else if let Ok(transmit) = self.accepting.retry(incoming, &mut answer) {
-                self.transmit(now, Role::Accept, &transmit, &answer);
+        let source = incoming.remote_address();
+        let decision = lock(&self.gate).answer(&orig_dcid, source, validated);
+        match decision {
+            Answer::Accept => {}
+            Answer::Retry if incoming.may_retry() => {
+                if let Ok(transmit) = self.accepting.retry(incoming, &mut answer) {
+                    self.transmit(now, Role::Accept, &transmit, &answer);
+                }
+                return;
             }
-            return;
+            Answer::Retry | Answer::Silence => return self.accepting.ignore(incoming),
         }
         match self.accepting.accept(incoming, now, &mut answer, None) {
             Ok((handle, quinn)) => {
