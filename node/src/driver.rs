@@ -28,12 +28,15 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// Early requests of one inbound connection that are served at a time.
 const MAX_EARLY: usize = 16;
 
+/// Where the link of a connected peer is awaited.
+type Reply = oneshot::Sender<Result<Arc<Link>, ConnectError>>;
+
 /// What handles and tasks ask of the driver.
 pub(crate) enum Request {
     Connect {
         addr: PeerAddr,
         early: Option<EarlyRequest>,
-        reply: oneshot::Sender<Result<Arc<Link>, ConnectError>>,
+        reply: Reply,
     },
     Want {
         addr: PeerAddr,
@@ -82,7 +85,8 @@ pub(crate) struct Driver {
     tasks: JoinSet<Ended>,
     links: HashMap<LinkId, Arc<Link>>,
     dials: HashMap<DialId, AbortHandle>,
-    waiting: HashMap<PeerId, Vec<oneshot::Sender<Result<Arc<Link>, ConnectError>>>>,
+    /// Who waits for a connection.
+    waiting: HashMap<PeerId, Vec<Reply>>,
     /// Told when a draining link is unused.
     dry: Arc<Notify>,
     /// Goes along with the next dial that the table asks for.
@@ -194,12 +198,7 @@ impl Driver {
         }
     }
 
-    fn connect(
-        &mut self,
-        addr: &PeerAddr,
-        early: Option<EarlyRequest>,
-        reply: oneshot::Sender<Result<Arc<Link>, ConnectError>>,
-    ) {
+    fn connect(&mut self, addr: &PeerAddr, early: Option<EarlyRequest>, reply: Reply) {
         let answer = self.know(addr, Origin::Cli).and_then(|()| {
             self.early = early;
             self.peers.handle_dial(Instant::now(), addr.peer)

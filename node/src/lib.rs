@@ -54,7 +54,7 @@ pub mod allowlist;
 pub mod backoff;
 #[allow(clippy::disallowed_methods)] // shell
 mod builder;
-mod dial;
+mod dial; // shell
 #[allow(clippy::disallowed_methods)] // shell
 mod driver;
 mod error;
@@ -63,11 +63,11 @@ mod handler;
 mod info;
 #[allow(clippy::disallowed_methods)] // shell
 mod inner;
-mod link;
+mod link; // shell
 #[allow(clippy::disallowed_methods)] // shell
 mod node;
 pub mod peers;
-mod protocols;
+mod protocols; // shell
 pub mod rng;
 mod stream;
 #[cfg(test)]

@@ -484,11 +484,11 @@ fn random_inputs_keep_the_invariants() {
             let who = (rng.next_u64() % 8) as u32;
             match rng.next_u64() % 9 {
                 0 => drop(t.peers.handle_known(t.now, peer(who), &candidates(), Origin::Dht)),
-                1 => t.peers.handle_wanted(t.now, peer(who), rng.next_u64() % 2 == 0),
+                1 => t.peers.handle_wanted(t.now, peer(who), rng.next_u64().is_multiple_of(2)),
                 2 => drop(t.peers.handle_dial(t.now, peer(who))),
                 3 => {
                     links.push(step);
-                    t.up(who, step, rng.next_u64() % 2 == 0);
+                    t.up(who, step, rng.next_u64().is_multiple_of(2));
                 }
                 4 if !dials.is_empty() => {
                     let (peer, dial) = dials.swap_remove(who as usize % dials.len());
