@@ -86,10 +86,16 @@ class Link:
         return stream
 
     def finish(self, stream, limit, seconds=5.0):
-        """The one reply frame of a stream."""
-        self.wait(lambda: stream.done or stream.stopped is not None, seconds)
-        if stream.reset is not None or stream.stopped is not None:
-            raise Refused(stream.reset if stream.reset is not None else stream.stopped)
+        """The one reply frame of a stream.
+
+        A refusal comes with RESET_STREAM in any case, since the answering side has not ended its
+        direction; STOP_SENDING alone refuses nothing that is sent already.
+        """
+        self.wait(lambda: stream.done, seconds)
+        if stream.reset is not None:
+            if stream.stopped not in (None, stream.reset):
+                raise ValueError(f"two codes: {stream.reset} and {stream.stopped}")
+            raise Refused(stream.reset)
         replies = frames.decode_frames(stream.data, limit)
         if len(replies) != 1:
             raise ValueError(f"{len(replies)} reply frames instead of one")
