@@ -9,8 +9,20 @@ const MAX_PREFIX: usize = 8;
 
 /// Appends a frame: the length of `body` as a QUIC varint in its shortest form, then `body`.
 pub fn encode_frame(body: &[u8], out: &mut Vec<u8>) {
+    out.reserve(frame_len(body.len()));
     encode_varint(body.len() as u64, out);
     out.extend_from_slice(body);
+}
+
+/// Bytes of a frame whose body has `body_len` bytes.
+pub const fn frame_len(body_len: usize) -> usize {
+    let prefix = match body_len {
+        0..=0x3f => 1,
+        0x40..=0x3fff => 2,
+        0x4000..=0x3fff_ffff => 4,
+        _ => MAX_PREFIX,
+    };
+    prefix + body_len
 }
 
 /// Appends a QUIC varint in its shortest form. RFC 9000 §16.

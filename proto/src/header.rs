@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::decode::{DecodeError, decode_prefix};
-use crate::frame::encode_frame;
+use crate::frame::{encode_varint, frame_len};
 
 /// The limit of a stream's first frame, in bytes. SPEC §6.3.
 pub const HEADER_LIMIT: usize = 128;
@@ -206,11 +206,17 @@ impl StreamHeader {
     /// Appends the header as a frame.
     pub fn encode_frame(&self, out: &mut Vec<u8>) {
         let name = self.protocol.as_str().as_bytes();
-        let mut body = Vec::with_capacity(1 + MAX_PROTOCOL);
+        out.reserve(self.frame_len());
+        encode_varint(1 + name.len() as u64, out);
         // A name has at most 64 bytes, so its length is one byte in this format too. SPEC §1.4.
-        body.push(name.len() as u8);
-        body.extend_from_slice(name);
-        encode_frame(&body, out);
+        out.push(name.len() as u8);
+        out.extend_from_slice(name);
+    }
+
+    /// Bytes of the header as a frame.
+    #[must_use]
+    pub fn frame_len(&self) -> usize {
+        frame_len(1 + self.protocol.as_str().len())
     }
 
     /// Reads the body of a stream's first frame.

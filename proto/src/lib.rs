@@ -67,7 +67,7 @@ pub use addr::{
 pub use bounded::{BoundError, Bytes, List, Text};
 pub use code::{CloseCode, Fault, StreamCode};
 pub use decode::{DecodeError, EncodeError, decode, encode};
-pub use frame::{FrameDecoder, FrameError, encode_frame, encode_varint};
+pub use frame::{FrameDecoder, FrameError, encode_frame, encode_varint, frame_len};
 pub use header::{HEADER_LIMIT, MAX_PROTOCOL, Protocol, ProtocolError, StreamHeader};
 pub use id::{OtherFormat, ParsePeerIdError, PeerId, PeerIdError, SignatureError};
 pub use key::{SecretKey, SeedError};

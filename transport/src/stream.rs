@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes};
 use pinhole_proto::{
-    FrameDecoder, HEADER_LIMIT, PeerId, Protocol, StreamCode, StreamHeader, encode_frame,
+    FrameDecoder, HEADER_LIMIT, PeerId, Protocol, StreamCode, StreamHeader, encode_frame, frame_len,
 };
 use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 
@@ -255,38 +255,44 @@ impl RecvHalf {
 pub(crate) struct Sender {
     stream: SendStream,
     limit: usize,
-    /// Framed bytes that were not handed to QUIC yet: the header, until the first frame.
-    pending: Vec<u8>,
+    /// The header, until it leaves with the first frame.
+    header: Option<StreamHeader>,
     finished: bool,
 }
 
 impl Sender {
     pub(crate) fn new(stream: SendStream, limit: usize) -> Self {
-        Self { stream, limit, pending: Vec::new(), finished: false }
+        Self { stream, limit, header: None, finished: false }
     }
 
     pub(crate) fn queue_header(&mut self, protocol: &Protocol) {
-        StreamHeader::new(protocol.clone()).encode_frame(&mut self.pending);
-    }
-
-    pub(crate) fn refuse(&mut self, receiver: &mut Receiver, code: StreamCode) {
-        refuse(&mut self.stream, &mut receiver.stream, code);
+        self.header = Some(StreamHeader::new(protocol.clone()));
     }
 
     pub(crate) async fn send(&mut self, frame: &[u8]) -> Result<(), StreamError> {
         if frame.len() > self.limit {
             return Err(StreamError::TooLong { len: frame.len(), limit: self.limit });
         }
-        encode_frame(frame, &mut self.pending);
-        self.flush().await
+        let header_len = self.header.as_ref().map_or(0, StreamHeader::frame_len);
+        // No byte more than needed: QUIC then takes the buffer as it is.
+        let mut bytes = Vec::with_capacity(header_len + frame_len(frame.len()));
+        if let Some(header) = self.header.take() {
+            header.encode_frame(&mut bytes);
+        }
+        encode_frame(frame, &mut bytes);
+        self.stream.write_chunk(bytes.into()).await.map_err(write_error)
     }
 
-    pub(crate) async fn flush(&mut self) -> Result<(), StreamError> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let pending = std::mem::take(&mut self.pending);
-        self.stream.write_chunk(pending.into()).await.map_err(write_error)
+    /// Sends the header, if no frame has taken it along.
+    async fn flush(&mut self) -> Result<(), StreamError> {
+        let Some(header) = self.header.take() else { return Ok(()) };
+        let mut bytes = Vec::with_capacity(header.frame_len());
+        header.encode_frame(&mut bytes);
+        self.stream.write_chunk(bytes.into()).await.map_err(write_error)
+    }
+
+    pub(crate) fn refuse(&mut self, receiver: &mut Receiver, code: StreamCode) {
+        refuse(&mut self.stream, &mut receiver.stream, code);
     }
 
     fn reset(&mut self, code: StreamCode) {
