@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::AsyncReadExt;
 
@@ -17,23 +18,25 @@ const WARM_UP: usize = 20;
 
 /// Runs one role of a child process to its end.
 pub fn run<S: Stack>(role: &str, args: &[String]) -> Result<()> {
+    take_a_core(role)?;
     runtime()?.block_on(async {
         let role = perform::<S>(role, args);
         tokio::time::timeout(LIFETIME, role).await.context("the child took too long")?
     })
 }
 
-/// One thread for each process unless `BENCH_THREADS` says otherwise: two cores carry two ends.
+/// One thread for each process, so that two cores carry the two ends.
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    let threads = std::env::var("BENCH_THREADS").ok().and_then(|text| text.parse().ok());
-    let mut builder = match threads.unwrap_or(1) {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    if let Some(threads) = threads.filter(|threads| *threads > 1) {
-        builder.worker_threads(threads);
-    }
-    Ok(builder.enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Servers on the first core, the others on the last: where the scheduler would put two processes
+/// changes small requests by a factor of two.
+fn take_a_core(role: &str) -> Result<()> {
+    let cores = std::thread::available_parallelism()?.get();
+    let mut core = CpuSet::new();
+    core.set(if role == "serve" { 0 } else { cores - 1 });
+    Ok(sched_setaffinity(None, &core)?)
 }
 
 async fn perform<S: Stack>(role: &str, args: &[String]) -> Result<()> {

@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use pinhole_proto::{CloseCode, PeerId, Protocol, SecretKey};
 use pinhole_transport::{
-    AdmitAll, Config, Connection, Endpoint, IdempotentProtocol, Inbound, Offer, RecvHalf,
+    AdmitAll, Config, Connection, Endpoint, IdempotentProtocol, Inbound, Offer, Stream,
 };
 
 use crate::stack::{CHUNK, REQUEST_LIMIT, SEND_WINDOW, STREAM_WINDOW, STREAMS, Stack, Target};
@@ -15,9 +15,9 @@ use crate::stack::{CHUNK, REQUEST_LIMIT, SEND_WINDOW, STREAM_WINDOW, STREAMS, St
 pub struct Pin;
 
 /// Streams whose one frame comes back.
-const ECHO: &str = "echo/1";
+const ECHO: Protocol = Protocol::from_static("echo/1");
 /// Streams whose bytes are counted.
-const SINK: &str = "sink/1";
+const SINK: Protocol = Protocol::from_static("sink/1");
 /// Connections of a server at a time.
 const CONNECTIONS: usize = 100_000;
 
@@ -70,19 +70,21 @@ impl Stack for Pin {
 
     async fn first_request(endpoint: &Endpoint, target: &Target, body: &[u8]) -> Result<Vec<u8>> {
         let dial = endpoint.dial(peer(target)?, &[target.addr])?;
-        let protocol = IdempotentProtocol::new(ECHO.parse()?, REQUEST_LIMIT);
+        let protocol = IdempotentProtocol::new(ECHO, REQUEST_LIMIT);
         Ok(dial.request(&protocol, body).await?)
     }
 
     async fn request(connection: &Connection, body: &[u8]) -> Result<Vec<u8>> {
-        let mut stream = connection.open(&ECHO.parse()?, REQUEST_LIMIT).await?;
+        let mut stream = connection.open(&ECHO, REQUEST_LIMIT).await?;
         stream.send(body).await?;
         stream.finish().await?;
-        stream.recv().await?.context("no reply")
+        let reply = stream.recv().await?.context("no reply")?;
+        ensure!(stream.recv().await?.is_none(), "more than a reply");
+        Ok(reply)
     }
 
     async fn upload(connection: &Connection, bytes: u64) -> Result<()> {
-        let stream = connection.open(&SINK.parse()?, REQUEST_LIMIT).await?;
+        let stream = connection.open(&SINK, REQUEST_LIMIT).await?;
         let (mut send, mut recv) = stream.split();
         let chunk = vec![0x5a; CHUNK];
         let mut left = bytes;
@@ -114,7 +116,7 @@ fn config() -> Result<Config> {
     config.connection_window = u32::MAX;
     config.send_window = SEND_WINDOW.into();
     config.keep_alive = None;
-    config.early_protocols = vec![ECHO.parse()?];
+    config.early_protocols = vec![ECHO];
     Ok(config)
 }
 
@@ -132,28 +134,26 @@ async fn serve_inbound(inbound: Inbound) -> Result<()> {
 }
 
 async fn answer(offer: Offer) -> Result<()> {
-    let known = |protocol: &Protocol| [ECHO, SINK].contains(&protocol.as_str());
+    let known = |protocol: &Protocol| [ECHO, SINK].contains(protocol);
     let mut stream = offer.open(|protocol| known(protocol).then_some(REQUEST_LIMIT)).await?;
-    match stream.protocol().as_str() {
-        ECHO => {
-            let body = stream.recv().await?.context("no request")?;
-            stream.send(&body).await?;
-            stream.finish().await?;
-        }
-        SINK => {
-            let (mut send, recv) = stream.split();
-            send.send(&drain(recv).await?.to_be_bytes()).await?;
-            send.finish().await?;
-        }
-        other => bail!("{other} is not served"),
+    if *stream.protocol() == SINK {
+        // Boxed, so that the task of a small request is not as large as that of a transfer.
+        return Box::pin(count(stream)).await;
     }
+    let body = stream.recv().await?.context("no request")?;
+    ensure!(stream.recv().await?.is_none(), "more than a request");
+    stream.send(&body).await?;
+    stream.finish().await?;
     Ok(())
 }
 
-async fn drain(mut recv: RecvHalf) -> Result<u64> {
+async fn count(stream: Stream) -> Result<()> {
+    let (mut send, mut recv) = stream.split();
     let mut bytes = 0;
     while let Some(chunk) = recv.read_chunk(CHUNK).await? {
         bytes += chunk.len() as u64;
     }
-    Ok(bytes)
+    send.send(&bytes.to_be_bytes()).await?;
+    send.finish().await?;
+    Ok(())
 }
