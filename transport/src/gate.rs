@@ -143,6 +143,13 @@ impl Gate {
         self.counters
     }
 
+    /// Entries, their connection ids and remembered peers: what must stay bounded.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn sizes(&self) -> (usize, usize, usize) {
+        let (entries, cids) = self.half_open.sizes();
+        (entries, cids, self.replay.len())
+    }
+
     /// Connections that are opening now.
     pub(crate) fn half_open(&self) -> usize {
         self.half_open.unconfirmed()

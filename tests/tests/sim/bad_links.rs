@@ -1,11 +1,11 @@
 //! Links that lose, duplicate and reorder.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use pinhole_proto::Protocol;
 use pinhole_tests::{
     seeds::for_seeds,
-    world::{Datagram, Link, World},
+    world::{Link, World},
 };
 use pinhole_transport::{AdmitAll, testing::Status};
 
@@ -27,13 +27,19 @@ fn world(seed: u64, link: Link) -> World {
     world
 }
 
-/// Dials until it succeeds; how many dials that took.
-fn dial(world: &mut World) -> (u64, usize) {
+/// Dials until a connection lasts long enough to carry `bytes` there and back: its number, and
+/// how many dials that took.
+///
+/// A dialer is established when the Accept came; its Confirm may still be lost so often that the
+/// responder gives up after 5 s (SPEC §5.4).
+fn exchange(world: &mut World, bytes: &[u8]) -> (u64, usize) {
     for attempt in 1..=5 {
         let dial = world.dial(1, 0);
-        if world.settle(1, dial, PATIENCE) == Status::Established {
+        let status = world.settle(1, dial, PATIENCE);
+        if status == Status::Established && echo(world, dial, bytes) {
             return (dial, attempt);
         }
+        assert!(matches!(world.node(1).status(dial), Status::Closed(_)), "neither works nor ends");
     }
     panic!("five dials in a row failed");
 }
@@ -41,46 +47,48 @@ fn dial(world: &mut World) -> (u64, usize) {
 /// Sends over the connection and waits for the same bytes to come back.
 fn echo(world: &mut World, dial: u64, bytes: &[u8]) -> bool {
     world.send(1, dial, bytes).unwrap();
+    echoed(world, dial, bytes)
+}
+
+fn echoed(world: &mut World, dial: u64, bytes: &[u8]) -> bool {
     let mut reply = None;
     world.run_until(PATIENCE, |world| {
         world.echo(0);
         reply = world.node(1).receive(dial);
-        reply.is_some()
+        reply.is_some() || matches!(world.node(1).status(dial), Status::Closed(_))
     });
     reply.is_some_and(|(_, reply)| reply == bytes)
 }
 
 #[test]
 fn connections_come_about_and_data_arrives_whole() {
+    let attempts = Cell::new(0);
     for_seeds(150, |seed| {
         let mut world = world(seed, BAD);
-        let (dial, _) = dial(&mut world);
         let bytes = world.rng.vec(30_000);
-        assert!(echo(&mut world, dial, &bytes));
+        let (dial, attempt) = exchange(&mut world, &bytes);
+        attempts.set(attempts.get() + attempt);
         let dialer = world.peer_id(1);
         let exported = world.node(1).exported(dial).unwrap();
         let accepted = world.established(0, dialer);
         assert!(accepted.iter().any(|&id| world.node(0).exported(id) == Some(exported)));
     });
+    // Few dials fail at this loss: mostly by a lost Reply and then a lost Confirm.
+    println!("{} dials for 150 connections", attempts.get());
+    assert!(attempts.get() < 165, "{attempts:?} dials for 150 connections");
 }
 
 #[test]
 fn keys_change_while_packets_are_lost_and_overtake_each_other() {
     for_seeds(40, |seed| {
         let mut world = world(seed, BAD);
-        let (dial, _) = dial(&mut world);
+        let (dial, _) = exchange(&mut world, b"confirmed");
         for _ in 0..4 {
             let bytes = world.rng.vec(20_000);
             world.send(1, dial, &bytes).unwrap();
             world.run_for(Duration::from_millis(40));
             world.node(1).update_keys(dial);
-            let mut reply = None;
-            world.run_until(PATIENCE, |world| {
-                world.echo(0);
-                reply = world.node(1).receive(dial);
-                reply.is_some()
-            });
-            assert!(reply.is_some_and(|(_, reply)| reply == bytes));
+            assert!(echoed(&mut world, dial, &bytes));
         }
     });
 }
@@ -105,31 +113,27 @@ fn early_data_arrives_once_or_is_known_to_be_rejected() {
     });
 }
 
-/// What befalls the datagrams of a handshake, by their number.
-fn handshake(fate: impl Fn(usize) -> Fate + 'static) {
+/// An exchange in which something befalls the first datagrams, by their number; how many dials.
+fn handshake(fate: impl Fn(usize) -> Fate + 'static) -> usize {
     let mut world = world(1, Link::good(Duration::from_millis(20)));
-    let number = Rc::new(RefCell::new(0));
-    let held: RefCell<Vec<Datagram>> = RefCell::default();
+    let (mut number, mut held) = (0, Vec::new());
     world.intercept(move |datagram| {
-        let mut number = number.borrow_mut();
-        *number += 1;
-        match fate(*number - 1) {
+        number += 1;
+        match fate(number - 1) {
             Fate::Lost => vec![],
             Fate::Twice => vec![datagram.clone(), datagram],
             Fate::Late => {
-                held.borrow_mut().push(datagram);
+                held.push(datagram);
                 vec![]
             }
             Fate::Arrives => {
                 let mut datagrams = vec![datagram];
-                datagrams.append(&mut held.borrow_mut());
+                datagrams.append(&mut held);
                 datagrams
             }
         }
     });
-    let (dial, attempts) = dial(&mut world);
-    assert_eq!(attempts, 1);
-    assert!(echo(&mut world, dial, b"whole"));
+    exchange(&mut world, b"whole").1
 }
 
 enum Fate {
@@ -143,28 +147,32 @@ enum Fate {
 /// The first datagrams of a connection, more than its handshake has on a good link.
 const FIRST: usize = 7;
 
+/// The sets of at most `most` of the first datagrams, as bits.
+fn sets(most: u32) -> impl Iterator<Item = usize> {
+    (0..1usize << FIRST).filter(move |set| set.count_ones() <= most)
+}
+
 #[test]
-fn any_of_the_first_datagrams_may_be_lost() {
-    for lost in 0..1usize << FIRST {
-        if lost.count_ones() <= 4 {
-            eprintln!("lost: {lost:07b}");
-            handshake(move |n| if lost >> n & 1 == 1 { Fate::Lost } else { Fate::Arrives });
-        }
+fn any_three_of_the_first_datagrams_may_be_lost() {
+    for set in sets(3) {
+        let dials = handshake(move |n| if set >> n & 1 == 1 { Fate::Lost } else { Fate::Arrives });
+        let allowed = if set.count_ones() <= 1 { 1 } else { 2 };
+        assert!(dials <= allowed, "lost {set:07b}: {dials} dials");
     }
 }
 
 #[test]
 fn any_of_the_first_datagrams_may_come_twice() {
-    for twice in 0..1usize << FIRST {
-        eprintln!("twice: {twice:07b}");
-        handshake(move |n| if twice >> n & 1 == 1 { Fate::Twice } else { Fate::Arrives });
+    for set in sets(FIRST as u32) {
+        let dials = handshake(move |n| if set >> n & 1 == 1 { Fate::Twice } else { Fate::Arrives });
+        assert_eq!(dials, 1, "twice {set:07b}");
     }
 }
 
 #[test]
 fn any_of_the_first_datagrams_may_be_overtaken() {
-    for late in 0..1usize << FIRST {
-        eprintln!("late: {late:07b}");
-        handshake(move |n| if late >> n & 1 == 1 { Fate::Late } else { Fate::Arrives });
+    for set in sets(3) {
+        let dials = handshake(move |n| if set >> n & 1 == 1 { Fate::Late } else { Fate::Arrives });
+        assert_eq!(dials, 1, "late {set:07b}");
     }
 }

@@ -131,6 +131,11 @@ impl HalfOpenTable {
         self.entries.values().filter(|entry| !entry.settled).count()
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.entries.len(), self.by_cid.len())
+    }
+
     /// Forgets what expired, and says whether there is room for one more.
     pub(super) fn standing(&mut self, now: Instant, has_token: bool) -> Standing {
         self.expire(now);

@@ -21,6 +21,11 @@ impl Replay {
         Self { max, seen: BTreeMap::new(), clock: 0 }
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
     pub(super) fn is_new(&self, peer: &PeerId, counter: u64) -> bool {
         self.seen.get(peer).is_none_or(|seen| counter > seen.counter)
     }
