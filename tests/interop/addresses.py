@@ -115,12 +115,10 @@ def parse(text):
         return PeerAddr(_whole_peer(text))
     left, right = text.split("@", 1)
     peer = _peer(left, "peer")
-    candidates = []
-    for place in right.split(","):
-        candidates.append(_place(place, peer))
-        if len(candidates) > CANDIDATES_MAX:
-            raise SpecError("too_many")
-    return PeerAddr(peer, tuple(candidates))
+    candidates = tuple(_place(place, peer) for place in right.split(","))
+    if len(candidates) > CANDIDATES_MAX:
+        raise SpecError("too_many")
+    return PeerAddr(peer, candidates)
 
 
 def parse_candidate(text):

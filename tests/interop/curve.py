@@ -9,22 +9,38 @@ IDENTITY = (0, 1)
 
 def add(a, b):
     """The sum of two points in affine coordinates."""
-    (x1, y1), (x2, y2) = a, b
-    product = D * x1 * x2 * y1 * y2 % P
-    x = (x1 * y2 + x2 * y1) * pow(1 + product, P - 2, P) % P
-    y = (y1 * y2 + x1 * x2) * pow(1 - product, P - 2, P) % P
-    return x, y
+    return _affine(_add(_extended(a), _extended(b)))
 
 
 def multiply(scalar, point):
     """`scalar` times `point`."""
-    total = IDENTITY
+    total, power = _extended(IDENTITY), _extended(point)
     while scalar:
         if scalar & 1:
-            total = add(total, point)
-        point = add(point, point)
+            total = _add(total, power)
+        power = _add(power, power)
         scalar >>= 1
-    return total
+    return _affine(total)
+
+
+def _extended(point):
+    x, y = point
+    return x, y, 1, x * y % P
+
+
+def _affine(point):
+    x, y, z, _ = point
+    inverse = pow(z, P - 2, P)
+    return x * inverse % P, y * inverse % P
+
+
+def _add(a, b):
+    """Addition in extended coordinates (RFC 8032 §5.1.4); complete, so it doubles too."""
+    first = (a[1] - a[0]) * (b[1] - b[0]) % P
+    second = (a[1] + a[0]) * (b[1] + b[0]) % P
+    third, fourth = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    e, f, g, h = second - first, fourth - third, fourth + third, second + first
+    return e * f % P, g * h % P, f * g % P, e * h % P
 
 
 def x_of(y):

@@ -38,7 +38,7 @@ class Link:
         return self
 
     def __exit__(self, *_):
-        if self.connection.closed is None:
+        if self.connection.closed is None and self.socket.fileno() >= 0:
             self.connection.close()
             self.flush()
         self.socket.close()
@@ -73,6 +73,12 @@ class Link:
                 return
             self.received.append(datagram)
             self.connection.receive(datagram)
+
+    def wait_quietly(self, seconds):
+        """Takes what comes in that time, and sends nothing."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self._receive(left)
 
     def establish(self, seconds=5.0):
         """Completes the handshake, up to HANDSHAKE_DONE."""

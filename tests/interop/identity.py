@@ -113,7 +113,7 @@ def encode(peer_id):
 def parse(text):
     """The PeerId that a text stands for."""
     lower = text.lower() if text.isascii() else text
-    if _is_other_format(text, lower):
+    if _is_other_format(text):
         raise SpecError("other_format")
     if re.search("[a-z]", text) and re.search("[A-Z]", text):
         raise SpecError("mixed_case")
@@ -132,15 +132,15 @@ def parse(text):
     return parse_bytes(bytes(data))
 
 
-def _is_other_format(text, lower):
+def _is_other_format(text):
     if not (text.isascii() and text.isalnum()):
         return False
     return (
-        lower.startswith("12d3koo")
-        or (len(text) == 46 and lower.startswith("qm"))
-        or (len(text) > 50 and lower.startswith("bafz"))
-        or re.fullmatch("[0-9a-f]{64}", lower) is not None
-        or (len(text) == 52 and not lower.startswith("pin1"))
+        text.startswith("12D3Koo")
+        or (len(text) == 46 and text.startswith("Qm"))
+        or (len(text) > 50 and text.startswith("bafz"))
+        or re.fullmatch("[0-9a-fA-F]{64}", text) is not None
+        or (len(text) == 52 and not text.startswith("pin1"))
     )
 
 

@@ -136,6 +136,7 @@ class Space:
         self.inflow = Inflow()
         self.crypto_sent = 0
         self.crypto_read = 0
+        self.crypto_messages = 0
         self.rx = CryptoContext()
         self.tx = CryptoContext()
         self.discarded = False
@@ -320,6 +321,9 @@ class Connection:
         space.crypto_read += used
         for kind, body in messages:
             self.on_message(name, kind, body)
+            space.crypto_messages += 1
+        if space.crypto_messages > 1 or (space.crypto_messages and used < len(pending)):
+            raise HandshakeError(handshake.OUT_OF_TURN, "bytes behind the message")
 
     def _stream(self, number):
         if number not in self.streams:
@@ -459,8 +463,10 @@ class Connection:
                 room -= self._overhead(kind) + max(4, sum(map(len, frames)))
         if not plan:
             return b""
+        frames = [frame for _, _, _, taken in plan for frame in taken]
         if not any(kind == "initial" for _, kind, _, _ in plan):
-            room = 0
+            # RFC 9000 §8.2.2: a datagram with a PATH_RESPONSE is padded too
+            room = room if any(frame[0] == 0x1B for frame in frames) else 0
         out = b""
         for index, (space, kind, context, frames) in enumerate(plan):
             padding = room if index == len(plan) - 1 else 0
@@ -552,6 +558,15 @@ class Connection:
         self.peer_stream_window = parameters.initial_max_stream_data_bidi_remote or 0
         for stream in self.streams.values():
             stream.limit = max(stream.limit, self.peer_stream_window)
+
+
+def encode_retry(salt, version, header, new_cid, token):
+    """A Retry packet in answer to an Initial with this header (SPEC §4.8)."""
+    packet = b"\xf0" + version.to_bytes(4, "big")
+    for cid in (header.source_cid, new_cid):
+        packet += bytes([len(cid)]) + cid
+    packet += token
+    return packet + handshake.retry_tag(salt, header.destination_cid, packet)
 
 
 def default_parameters(**more):
@@ -691,10 +706,11 @@ class DialerConnection(Connection):
 class ResponderConnection(Connection):
     """The side that is dialed; made from the dialer's first Initial packet."""
 
-    def __init__(self, key, network_key, version, header, *, early=True):
+    def __init__(self, key, network_key, version, header, *, early=True, retried=None):
         salt = handshake.initial_salt(network_key, key.peer_id)
         super().__init__(False, version, salt, os.urandom(8), header.source_cid)
-        self.original_dcid = header.destination_cid
+        self.original_dcid = retried or header.destination_cid
+        self.retry_cid = header.destination_cid if retried else None
         self.noise = handshake.Responder(key, network_key, version)
         self.early_wanted = early
         self.state = "hello"
@@ -717,21 +733,31 @@ class ResponderConnection(Connection):
         if parameters.initial_source_connection_id != self.remote_cid:
             raise QuicError(TRANSPORT_PARAMETER_ERROR, "the connection ids do not match")
         self._adopt(parameters)
-        self.send_message(INITIAL, self.noise.write_reply())
-        suite = next(s for s in self.dialer.suites if s == handshake.CHACHA20_POLY1305)
-        ours = default_parameters(
-            initial_source_connection_id=self.local_cid,
-            original_destination_connection_id=self.original_dcid,
+        self.send_message(INITIAL, self.alter("reply", self.noise.write_reply()))
+        suite = next(s for s in self.dialer.suites if s in SUITES)
+        accept = handshake.AcceptBody(
+            self.alter("suite", suite), self.early_wanted, encode_parameters(self._parameters())
         )
-        accept = handshake.AcceptBody(suite, self.early_wanted, encode_parameters(ours))
         self._install_handshake(self.noise.schedule)
         self._install_application(self.noise.schedule, suite)
-        message = handshake.encode_message(handshake.ACCEPT, accept.encode())
-        self.send_message(HANDSHAKE, message)
+        message = handshake.encode_message(handshake.ACCEPT, self.alter("body", accept.encode()))
+        self.send_message(HANDSHAKE, self.alter("accept", message))
         if self.early_wanted:
             self._install(self.early_rx, self.noise.early)
         self.state = "confirm"
         self._retry_undecryptable()
+
+    def _parameters(self):
+        ours = default_parameters(
+            initial_source_connection_id=self.local_cid,
+            original_destination_connection_id=self.original_dcid,
+            retry_source_connection_id=self.retry_cid,
+        )
+        return self.alter("parameters", ours)
+
+    def alter(self, _what, value):
+        """Where tests make a responder misbehave."""
+        return value
 
     def _confirm(self):
         self.state = "done"

@@ -1,6 +1,7 @@
 """A responder on a UDP socket, in a thread of its own: serves ping/1, identify/1 and message/1."""
 
 import ipaddress
+import os
 import select
 import socket
 import threading
@@ -9,6 +10,7 @@ from aioquic.buffer import Buffer, BufferReadError
 from aioquic.quic.packet import QuicPacketType, pull_quic_header
 
 import frames
+import handshake
 import messages
 import quic
 from errors import SpecError
@@ -17,10 +19,13 @@ from errors import SpecError
 class Responder:
     """Accepts whoever completes the handshake; `messages` is what was received."""
 
-    def __init__(self, key, network, *, early=True):
+    def __init__(self, key, network, *, kind=quic.ResponderConnection, early=True, retry=None):
         self.key = key
         self.network = network
+        self.kind = kind
         self.early = early
+        self.retry = retry  # how the Retry packets that come first are changed
+        self.retried = {}  # connection id of a Retry -> the original one
         self.connections = []  # (connection, source)
         self.messages = []
         self.faults = []
@@ -64,17 +69,35 @@ class Responder:
         except (ValueError, BufferReadError):
             return
         for connection, known in self.connections:
-            if header.destination_cid in (connection.local_cid, connection.original_dcid):
+            if header.destination_cid in (
+                connection.local_cid,
+                connection.retry_cid or connection.original_dcid,
+            ):
                 return self._feed(connection, datagram)
         if header.packet_type != QuicPacketType.INITIAL or header.version != self.network.version:
             return None
-        connection = quic.ResponderConnection(
-            self.key, self.network.key, self.network.version, header, early=self.early
+        if self.retry is not None and header.destination_cid not in self.retried:
+            return self._send_retry(header, source)
+        connection = self.kind(
+            self.key,
+            self.network.key,
+            self.network.version,
+            header,
+            early=self.early,
+            retried=self.retried.get(header.destination_cid),
         )
         self._feed(connection, datagram)
         if connection.packets_seen:
             self.connections.append((connection, source))
         return None
+
+    def _send_retry(self, header, source):
+        salt = handshake.initial_salt(self.network.key, self.key.peer_id)
+        new_cid = os.urandom(8)
+        self.retried[new_cid] = header.destination_cid
+        packet = quic.encode_retry(salt, self.network.version, header, new_cid, b"token")
+        for changed in self.retry(packet):
+            self.socket.sendto(changed, source)
 
     def _feed(self, connection, datagram):
         try:

@@ -1,5 +1,6 @@
 """This implementation against the real program (PINHOLE_NODE, or target/debug/node)."""
 
+import dataclasses
 import os
 import pathlib
 import platform
@@ -478,11 +479,84 @@ class HandshakeFaults(Case):
             "Confirm with a body": (handshake.BAD_LENGTH, encode(handshake.CONFIRM, b"x")),
             "Accept from a dialer": (handshake.OUT_OF_TURN, encode(handshake.ACCEPT, b"\x02\x00")),
             "Hello a second time": (handshake.OUT_OF_TURN, encode(handshake.HELLO, bytes(200))),
+            "bytes behind": (handshake.OUT_OF_TURN, encode(handshake.CONFIRM, b"") + b"\x04"),
             "unknown type": (handshake.OUT_OF_TURN, encode(9, b"")),
         }
         for name, (code, message) in cases.items():
             with self.subTest(name):
                 self.assertEqual(self.code(message), code)
+
+
+class Paths(Case):
+    """SPEC §5.5 and §8.4: several sources of one dialer, and a dialer that moves."""
+
+    def other_socket(self):
+        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        other.setblocking(False)
+        self.addCleanup(other.close)
+        return other
+
+    def test_what_was_lost_comes_again(self):
+        link = self.dial()
+        link.flush()
+        self.assertTrue(select.select([link.socket], [], [], 5)[0])
+        for _ in range(2):
+            drain(link.socket)
+        link.establish()
+        driver.ping(link)
+
+    def test_two_sources_are_answered_and_a_fourth_is_not(self):
+        link = self.dial()
+        link.flush()
+        sources = [self.other_socket() for _ in range(3)]
+        for source in sources:
+            source.sendto(link.sent[0], link.remote)
+        for source in sources[:2]:
+            self.assertTrue(select.select([source], [], [], 5)[0], "no answer to this source")
+        self.silent(Holder(sources[2]))
+        link.establish()
+        driver.ping(link)
+
+    def test_the_confirm_may_come_from_the_second_source(self):
+        link = self.dial()
+        link.flush()
+        second = self.other_socket()
+        second.sendto(link.sent[0], link.remote)
+        self.assertTrue(select.select([second], [], [], 5)[0])
+        self.addCleanup(link.socket.close)
+        link.socket = second
+        link.establish()
+        driver.ping(link)
+
+    def test_bytes_to_each_source_before_it_is_validated(self):
+        link = self.dial()
+        link.begin("ping/1", bytes(8))
+        link.flush()
+        link.wait_quietly(1.0)
+        self.assertLessEqual(sum(map(len, link.received)), 3 * sum(map(len, link.sent)))
+
+    def test_a_dialer_that_moves_is_followed(self):
+        link = self.connect()
+        driver.ping(link)
+        old, link.socket = link.socket, self.other_socket()
+        self.addCleanup(old.close)
+        driver.ping(link)
+        driver.ping(link)
+        observed = driver.identify(link).observed
+        self.assertEqual(observed[1], link.socket.getsockname()[1])
+
+
+class Holder:
+    """Something with a socket."""
+
+    def __init__(self, held):
+        self.socket = held
+
+
+def drain(held):
+    """Throws away what waits in a socket."""
+    while select.select([held], [], [], 0.05)[0]:
+        held.recv(65536)
 
 
 class HalfOpen(Case):
@@ -569,22 +643,24 @@ class Allowed(unittest.TestCase):
 class AsDialer(unittest.TestCase):
     """The program dials this implementation."""
 
-    def run_command(self, *arguments, early=True):
+    def run_command(self, *arguments, status=0, **options):
         with tempfile.TemporaryDirectory() as data:
             key = identity.Key.new()
-            with responder.Responder(key, PUBLIC, early=early) as server:
+            with responder.Responder(key, PUBLIC, **options) as server:
                 host, port = server.address
                 peer = f"{identity.encode(key.peer_id)}@{host}:{port}"
                 filled = [peer if a == "PEER" else a for a in arguments]
-                status, lines, log = program.command(*filled, data=data)
+                ended, lines, log = program.command(*filled, data=data)
             self.assertEqual(server.faults, [])
-            self.assertEqual(status, 0, (lines, log))
+            self.assertEqual(ended, status, (lines, log))
             return server, lines
 
     def test_ping(self):
         for early in (True, False):
             with self.subTest(early=early):
-                server, lines = self.run_command("ping", "PEER", "-c", "3", early=early)
+                server, lines = self.run_command(
+                    "ping", "PEER", "-c", "3", "-i", "0.01", early=early
+                )
                 self.assertEqual((lines[-1]["sent"], lines[-1]["received"]), (3, 3))
                 first = server.connections[0][0]
                 self.assertEqual(first.original_dcid[0] & 0x80, 0)
@@ -599,6 +675,94 @@ class AsDialer(unittest.TestCase):
         server, _ = self.run_command("ping", "PEER", "-c", "1")
         closed = server.connections[0][0].closed
         self.assertTrue(closed.by_peer and closed.application, closed)
+
+    def test_retry(self):
+        server, _ = self.run_command("ping", "PEER", "-c", "1", retry=lambda packet: [packet])
+        connection = server.connections[0][0]
+        self.assertEqual(len(server.retried), 1)
+        self.assertEqual(connection.original_dcid, server.retried[connection.retry_cid])
+
+    def test_forged_retry_is_ignored(self):
+        def forged_first(packet):
+            return [packet[:-1] + bytes([packet[-1] ^ 1]), packet]
+
+        server, _ = self.run_command("ping", "PEER", "-c", "1", retry=forged_first)
+        self.assertEqual(len(server.connections), 1)
+
+    def test_key_update_by_the_responder(self):
+        class Updating(quic.ResponderConnection):
+            def write(self, stream, data, fin=False):
+                if stream.number == 4:
+                    self.update_key()
+                super().write(stream, data, fin)
+
+        server, lines = self.run_command("ping", "PEER", "-c", "4", "-i", "0.01", kind=Updating)
+        self.assertEqual(lines[-1]["received"], 4)
+        self.assertEqual(server.connections[0][0].peer_updates, 1)
+
+    def test_flags_of_the_future_are_ignored(self):
+        kind = altering("body", lambda body: body[:1] + bytes([body[1] | 0xFE]) + body[2:])
+        self.run_command("ping", "PEER", "-c", "1", kind=kind)
+
+    def test_faults_of_a_responder_are_told(self):
+        aes_only_chosen = altering("suite", lambda _: 0x55)
+        floor = altering("parameters", lambda p: changed(p, initial_max_streams_bidi=3))
+        ids = altering("parameters", lambda p: changed(p, initial_source_connection_id=b"12345678"))
+        confirm = handshake.encode_message(handshake.CONFIRM, b"")
+        cases = {
+            "suite that was not offered": (aes_only_chosen, {handshake.NO_SUITE}),
+            "parameters below the floor": (floor, {quic.PROTOCOL_VIOLATION}),
+            "connection ids that do not match": (
+                ids, {quic.TRANSPORT_PARAMETER_ERROR, quic.PROTOCOL_VIOLATION},
+            ),
+            "Reply that does not authenticate": (
+                altering("reply", lambda m: m[:-1] + bytes([m[-1] ^ 1])),
+                {handshake.NOT_AUTHENTIC},
+            ),
+            "Reply of another length": (
+                altering("reply", lambda m: b"\x02\x00\x31" + m[3:] + b"\x00"),
+                {handshake.BAD_LENGTH},
+            ),
+            "Confirm in place of Accept": (
+                altering("accept", lambda _: confirm), {handshake.OUT_OF_TURN},
+            ),
+            "Accept without parameters": (
+                altering("accept", lambda _: b"\x03\x00\x00"), {handshake.BAD_LENGTH},
+            ),
+            "parameters that are malformed": (
+                altering("body", lambda body: body[:-1]), {handshake.BAD_PARAMETERS},
+            ),
+            "bytes behind the Reply": (
+                altering("reply", lambda m: m + b"\x03"), {handshake.OUT_OF_TURN},
+            ),
+            "bytes behind the Accept": (
+                altering("accept", lambda m: m + b"\x03"), {handshake.OUT_OF_TURN},
+            ),
+        }
+        for name, (kind, codes) in cases.items():
+            with self.subTest(name):
+                server, _ = self.run_command(
+                    "ping", "PEER", "-c", "1", "--timeout", "1", kind=kind, status=1
+                )
+                closed = server.connections[0][0].closed
+                self.assertIsNotNone(closed, "the program did not say why")
+                self.assertTrue(closed.by_peer and not closed.application, closed)
+                self.assertIn(closed.code, codes, f"0x{closed.code:x}")
+
+
+def altering(what, change):
+    """A responder that changes one thing of what it sends."""
+
+    class Altering(quic.ResponderConnection):
+        def alter(self, name, value):
+            return change(value) if name == what else value
+
+    return Altering
+
+
+def changed(parameters, **fields):
+    """Transport parameters with other values."""
+    return dataclasses.replace(parameters, **fields)
 
 
 def raw_parameters(data):
