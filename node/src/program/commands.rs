@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use pinhole_node::allowlist::Mode;
 use pinhole_proto::{PeerAddr, PeerId};
@@ -12,13 +11,14 @@ use super::args::Typed;
 use super::config::Config;
 use super::data::Folder;
 use super::failure::{Failure, Kind, absent};
+use super::json::{millis_of, object, thousandths};
 use super::offline::{self, CONFIG, Change};
 use super::output::{End, Output};
 use super::session::{Asked, Session};
 use super::settings::Settings;
 use super::signals::Signals;
 use super::table::Spec;
-use super::wire::{Answer, PingSum, Request};
+use super::wire::{Answer, Request, Shape};
 use super::{base64, completions, demo, help, log, up, view};
 
 /// Runs the program with these words, the first of which is the name that it was called by.
@@ -95,22 +95,64 @@ impl Command<'_> {
 
     async fn dispatch(self) -> Result<(), End> {
         match self.spec.name {
-            "up" => self.up().await,
-            "demo" => demo::demo(&self.output).await,
-            "ping" => self.ping().await,
-            "peers" => self.peers().await,
-            "connect" => self.connect().await,
-            "send" => self.send().await,
-            "allow" | "deny" | "forget" => self.change().await,
-            "addr" => self.simple(Request::Addr).await,
-            "status" => self.simple(Request::Status).await,
-            "nat" => self.simple(Request::Nat).await,
-            "disconnect" => {
-                let target = self.peer(0)?.to_string();
-                self.simple(Request::Disconnect { target }).await
-            }
-            other => Err(End::Failed(absent(other))),
+            "up" => Box::pin(self.up()).await,
+            "demo" => Box::pin(demo::demo(&self.output)).await,
+            "ping" => Box::pin(self.ping()).await,
+            "allow" | "deny" | "forget" => Box::pin(self.change()).await,
+            _ => Box::pin(self.ask()).await,
         }
+    }
+
+    /// What a command asks of the node, and whether a temporary one may serve it.
+    fn request(&self) -> Result<(Request, bool), Failure> {
+        let request = match self.spec.name {
+            "addr" => Request::Addr,
+            "status" => Request::Status,
+            "peers" => Request::Peers,
+            "nat" => Request::Nat,
+            "disconnect" => Request::Disconnect { target: self.peer(0)?.to_string() },
+            "connect" => {
+                let (target, timeout_ms) = (self.peer(0)?.to_string(), self.timeout_ms()?);
+                return Ok((Request::Connect { target, timeout_ms }, true));
+            }
+            "send" => return Ok((self.send()?, true)),
+            other => return Err(absent(other)),
+        };
+        Ok((request, false))
+    }
+
+    /// One request and its answers.
+    async fn ask(self) -> Result<(), End> {
+        let (request, may_start) = self.request()?;
+        let folder = self.folder()?;
+        let mut session =
+            if may_start { Session::or_temporary(folder) } else { Session::with_running(folder) };
+        let output = self.output;
+        let mut table = Vec::new();
+        let mut each = |answer: Answer| match answer.shape {
+            // For people, peers are a table, which needs all of them.
+            Shape::Peer if !output.json => {
+                table.push(answer.json);
+                Ok(())
+            }
+            _ => output.answer(&answer),
+        };
+        let mut signals = Signals::new()?;
+        let asked = tokio::select! {
+            asked = session.ask(&request, &mut each) => asked,
+            stop = signals.next() => Err(End::Stopped(stop)),
+        };
+        signals.unless_again(session.close()).await;
+        if asked? == Asked::Interrupted {
+            return Err(End::Failed(Failure::new(
+                Kind::NotRunning,
+                "the node stopped before the command was done; look at its log and try again",
+            )));
+        }
+        if request == Request::Peers && !output.json {
+            return output.text(&view::peers(&table));
+        }
+        Ok(())
     }
 
     async fn up(self) -> Result<(), End> {
@@ -124,54 +166,16 @@ impl Command<'_> {
         offline::check(&config, &self.output)
     }
 
-    /// One request to the running node, its answers as they come.
-    async fn simple(self, request: Request) -> Result<(), End> {
-        let session = Session::with_running(self.folder()?);
-        let output = self.output;
-        ask_once(session, &request, &mut |answer| output.answer(&answer)).await
-    }
-
-    async fn peers(self) -> Result<(), End> {
-        let session = Session::with_running(self.folder()?);
-        let output = self.output;
-        let mut table = Vec::new();
-        ask_once(session, &Request::Peers, &mut |answer| match answer {
-            Answer::Peer(peer) if !output.json => {
-                table.push(peer);
-                Ok(())
-            }
-            answer => output.answer(&answer),
-        })
-        .await?;
-        if output.json { Ok(()) } else { output.text(&view::peers(&table)) }
-    }
-
-    async fn connect(self) -> Result<(), End> {
-        let request =
-            Request::Connect { target: self.peer(0)?.to_string(), timeout_ms: self.timeout_ms()? };
-        let session = Session::or_temporary(self.folder()?);
-        let output = self.output;
-        ask_once(session, &request, &mut |answer| output.answer(&answer)).await
-    }
-
-    async fn send(self) -> Result<(), End> {
+    fn send(&self) -> Result<Request, Failure> {
         let kind = self.typed.text("kind")?.unwrap_or_else(|| "chat".to_owned());
         if !["chat", "data", "control"].contains(&kind.as_str()) {
-            return Err(End::Failed(Failure::usage(format!(
+            return Err(Failure::usage(format!(
                 "--kind {kind}: there is no such kind; write chat, data or control"
-            ))));
+            )));
         }
-        let target = self.peer(0)?.to_string();
-        let body = body(self.operand(1)?, &kind)?;
-        let request = Request::Send {
-            target,
-            kind,
-            body_b64: base64::encode(&body),
-            timeout_ms: self.timeout_ms()?,
-        };
-        let session = Session::or_temporary(self.folder()?);
-        let output = self.output;
-        ask_once(session, &request, &mut |answer| output.answer(&answer)).await
+        let (target, timeout_ms) = (self.peer(0)?.to_string(), self.timeout_ms()?);
+        let body_b64 = base64::encode(&body(self.operand(1)?, &kind)?);
+        Ok(Request::Send { target, kind, body_b64, timeout_ms })
     }
 
     async fn ping(self) -> Result<(), End> {
@@ -180,7 +184,7 @@ impl Command<'_> {
         if count == Some(0) {
             return Err(End::Failed(Failure::usage("-c 0 pings nobody; give 1 or more")));
         }
-        let interval_ms = self.seconds("interval", 1.0, 0.01, 86_400.0)?;
+        let interval_ms = self.millis("interval", 1_000, 10, 86_400_000)?;
         let timeout_ms = self.timeout_ms()?;
         let mut session = Session::or_temporary(self.folder()?);
         let mut signals = Signals::new()?;
@@ -240,7 +244,8 @@ impl Command<'_> {
     fn change_on_disk(&self, folder: &Folder, changes: &[Change]) -> Result<(), End> {
         folder.make()?;
         let _lock = folder.lock()?;
-        self.output.answer(&Answer::Allowlist(offline::change(folder, changes)?))
+        let json = offline::change(folder, changes)?;
+        self.output.answer(&Answer { shape: Shape::Allowlist, json })
     }
 
     fn changes(&self) -> Result<Vec<Change>, Failure> {
@@ -303,45 +308,25 @@ impl Command<'_> {
     }
 
     fn timeout_ms(&self) -> Result<u64, Failure> {
-        self.seconds("timeout", 10.0, 0.1, 3_600.0)
+        self.millis("timeout", 10_000, 100, 3_600_000)
     }
 
-    /// A time in seconds, as milliseconds.
-    fn seconds(&self, flag: &str, default: f64, min: f64, max: f64) -> Result<u64, Failure> {
-        let seconds = self.typed.parsed::<f64>(flag, "number of seconds")?.unwrap_or(default);
-        if !(min..=max).contains(&seconds) {
-            return Err(Failure::usage(format!(
-                "--{flag} {seconds}: give a number of seconds from {min} to {max}"
-            )));
-        }
-        let time = Duration::from_secs_f64(seconds);
-        Ok(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    /// A time that is given in seconds, in milliseconds.
+    fn millis(&self, flag: &str, default: u64, min: u64, max: u64) -> Result<u64, Failure> {
+        let Some(text) = self.typed.text(flag)? else { return Ok(default) };
+        thousandths(&text).filter(|time| (min..=max).contains(time)).ok_or_else(|| {
+            let shown = |millis: u64| format!("{}.{:02}", millis / 1000, millis % 1000 / 10);
+            Failure::usage(format!(
+                "--{flag} {text}: give a number of seconds from {} to {}",
+                shown(min),
+                shown(max)
+            ))
+        })
     }
 }
 
 fn peer(text: &str) -> Result<PeerAddr, Failure> {
     text.parse().map_err(|error| Failure::usage(format!("{text}: {error}")))
-}
-
-/// One request whose command ends with it.
-async fn ask_once(
-    mut session: Session,
-    request: &Request,
-    each: &mut dyn FnMut(Answer) -> Result<(), End>,
-) -> Result<(), End> {
-    let mut signals = Signals::new()?;
-    let asked = tokio::select! {
-        asked = session.ask(request, each) => asked,
-        stop = signals.next() => Err(End::Stopped(stop)),
-    };
-    signals.unless_again(session.close()).await;
-    match asked? {
-        Asked::Done => Ok(()),
-        Asked::Interrupted => Err(End::Failed(Failure::new(
-            Kind::NotRunning,
-            "the node stopped before the command was done; look at its log and try again",
-        ))),
-    }
 }
 
 fn requests_for(changes: &[Change]) -> Vec<Request> {
@@ -385,45 +370,37 @@ fn body(text: String, kind: &str) -> Result<Vec<u8>, Failure> {
 
 const MAX_BODY: usize = pinhole_proto::message::MAX_BODY;
 
-/// What a `ping` has seen so far.
+/// What a `ping` has seen so far; round trips in microseconds.
 #[derive(Default)]
 struct Tally {
     lost: u64,
-    times: Times,
-}
-
-/// Round trips in milliseconds.
-#[derive(Default)]
-struct Times {
-    count: u64,
-    sum: f64,
-    min: Option<f64>,
-    max: Option<f64>,
+    received: u64,
+    total: u64,
+    min: Option<u64>,
+    max: Option<u64>,
 }
 
 impl Tally {
     fn sent(&self) -> u64 {
-        self.lost + self.times.count
+        self.lost + self.received
     }
 
     fn note(&mut self, answer: &Answer, output: &Output) -> Result<(), End> {
-        match answer {
-            Answer::Pong(pong) => {
-                self.times.count += 1;
-                self.times.sum += pong.rtt_ms;
-                self.times.min =
-                    Some(self.times.min.map_or(pong.rtt_ms, |min| min.min(pong.rtt_ms)));
-                self.times.max =
-                    Some(self.times.max.map_or(pong.rtt_ms, |max| max.max(pong.rtt_ms)));
+        match answer.json.get("rtt_ms").thousandths() {
+            Some(rtt) => {
+                self.received += 1;
+                self.total = self.total.saturating_add(rtt);
+                self.min = Some(self.min.map_or(rtt, |min| min.min(rtt)));
+                self.max = Some(self.max.map_or(rtt, |max| max.max(rtt)));
             }
-            _ => self.lost += 1,
+            None => self.lost += 1,
         }
         output.answer(answer)
     }
 
     /// A person ended it: a success if anything came back.
     fn interrupted(&self) -> Result<(), End> {
-        if self.times.count > 0 || self.sent() == 0 {
+        if self.received > 0 || self.sent() == 0 {
             return Ok(());
         }
         Err(End::Failed(Failure::new(
@@ -433,20 +410,21 @@ impl Tally {
     }
 
     fn print(&self, output: &Output) -> Result<(), End> {
-        let round = |ms: f64| (ms * 1e3).round() / 1e3;
-        let Times { count, sum, min, max } = self.times;
-        let average = (count > 0).then(|| round(sum / count as f64));
-        let sum = PingSum {
-            sent: self.sent(),
-            received: count,
-            min_ms: min,
-            avg_ms: average,
-            max_ms: max,
-        };
-        let mut text = format!("{} sent, {count} received", sum.sent);
-        if let (Some(min), Some(average), Some(max)) = (min, average, max) {
-            text.push_str(&format!("; min {min:.2} ms, average {average:.2} ms, max {max:.2} ms"));
+        let average = self.total.checked_div(self.received);
+        let shown = |micros: Option<u64>| micros.map(millis_of);
+        let mut text = format!("{} sent, {} received", self.sent(), self.received);
+        for (name, time) in [("min", self.min), ("average", average), ("max", self.max)] {
+            if let Some(time) = shown(time) {
+                text.push_str(&format!(", {name} {} ms", time.line()));
+            }
         }
+        let sum = object! {
+            "sent": self.sent(),
+            "received": self.received,
+            "min_ms": shown(self.min),
+            "avg_ms": shown(average),
+            "max_ms": shown(self.max),
+        };
         output.either(&sum, &(text + "\n"))
     }
 }

@@ -19,7 +19,8 @@ use tokio::time::timeout;
 use super::data::{Folder, Lock};
 use super::desk::Desk;
 use super::failure::{Failure, Kind};
-use super::wire::{Answer, Line, json};
+use super::json::Json;
+use super::wire::{Answer, Line, Request};
 
 /// The longest line of a request: a message of 64 KiB in base64, and the rest.
 const MAX_LINE: u64 = 128 << 10;
@@ -144,8 +145,9 @@ async fn client(stream: UnixStream, desk: &Desk, has_place: bool) {
     let result = if has_place {
         match request(read).await {
             Ok(request) => {
-                let _open = desk.open(&request);
-                match replies.line(&Line::Taken).await {
+                // A node that stops says nothing, and the command looks for another one.
+                let Some(_open) = desk.open(&request) else { return };
+                match replies.line(Line::Taken).await {
                     Ok(()) => desk.answer(request, &mut replies).await,
                     Err(gone) => Err(gone),
                 }
@@ -159,10 +161,10 @@ async fn client(stream: UnixStream, desk: &Desk, has_place: bool) {
         ))
     };
     let last = result.map_or_else(Line::Error, |()| Line::Done);
-    let _ = replies.line(&last).await;
+    let _ = replies.line(last).await;
 }
 
-async fn request(read: OwnedReadHalf) -> Result<super::wire::Request, Failure> {
+async fn request(read: OwnedReadHalf) -> Result<Request, Failure> {
     let mut line = Vec::new();
     let mut read = BufReader::new(read.take(MAX_LINE));
     let got = timeout(PATIENCE, read.read_until(b'\n', &mut line)).await;
@@ -174,8 +176,9 @@ async fn request(read: OwnedReadHalf) -> Result<super::wire::Request, Failure> {
     if line.last() != Some(&b'\n') {
         return Err(Failure::usage("a request is one line of JSON of at most 128 KiB"));
     }
-    serde_json::from_slice(&line)
-        .map_err(|error| Failure::usage(format!("this is no request: {error}")))
+    let text = std::str::from_utf8(&line).map_err(|_| "it is not UTF-8");
+    let json = text.and_then(Json::parse);
+    Request::from_json(&json.map_err(|why| Failure::usage(format!("this is no request: {why}")))?)
 }
 
 /// Where the answers to one request go.
@@ -187,11 +190,11 @@ pub(crate) struct Replies {
 impl Replies {
     /// Sends one answer; an error says that the command is gone.
     pub(crate) async fn answer(&mut self, answer: Answer) -> Result<(), Failure> {
-        self.line(&Line::Answer(answer)).await
+        self.line(Line::Answer(answer)).await
     }
 
-    async fn line(&mut self, line: &Line) -> Result<(), Failure> {
-        let text = json(line) + "\n";
+    async fn line(&mut self, line: Line) -> Result<(), Failure> {
+        let text = line.into_json().line() + "\n";
         match timeout(PATIENCE, self.write.write_all(text.as_bytes())).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Failure::new(Kind::Unreachable, "the command went away")),
@@ -208,9 +211,9 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// Sends a request; `None` if the node went away before it took it.
-    pub(crate) async fn to(stream: UnixStream, request: &super::wire::Request) -> Option<Self> {
+    pub(crate) async fn to(stream: UnixStream, request: &Request) -> Option<Self> {
         let (read, mut write) = stream.into_split();
-        let line = json(request) + "\n";
+        let line = request.to_json().line() + "\n";
         write.write_all(line.as_bytes()).await.ok()?;
         Some(Self { read: BufReader::new(read), _write: write })
     }
@@ -223,12 +226,12 @@ impl Answers {
             Ok(_) if line.last() == Some(&b'\n') => {}
             _ => return Ok(None),
         }
-        serde_json::from_slice(&line).map(Some).map_err(|error| {
+        let text = std::str::from_utf8(&line).ok();
+        let read = text.and_then(|text| Json::parse(text).ok()).and_then(Line::from_json);
+        read.map(Some).ok_or_else(|| {
             Failure::new(
                 Kind::Damaged,
-                format!(
-                    "the node's answer cannot be read ({error}); is it of another version? restart it"
-                ),
+                "the node's answer cannot be read; it may be of another version: restart it",
             )
         })
     }

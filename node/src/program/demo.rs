@@ -9,17 +9,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::data::{CONNECTION_ID_KEY, Folder};
+use super::failure::{Failure, Kind};
+use super::json::{millis, object};
+use super::output::{Color, End, Output};
+use super::signals::Signals;
 use pinhole_node::{
     Candidate, Event, Events, IdempotentProtocol, Kind as MessageKind, Node, PeerAddr, PeerId,
     PeerState, Protocol,
 };
-use serde::Serialize;
-
-use super::data::{CONNECTION_ID_KEY, Folder};
-use super::failure::{Failure, Kind};
-use super::output::{Color, End, Output};
-use super::signals::Signals;
-use super::wire::{json, millis};
 
 /// Runs the demo; fails unless all of it worked.
 pub(crate) async fn demo(output: &Output) -> Result<(), End> {
@@ -33,33 +31,20 @@ pub(crate) async fn demo(output: &Output) -> Result<(), End> {
         }
         stop = signals.next() => Err(End::Stopped(stop)),
     };
-    let elapsed_ms = millis(begin.elapsed());
+    let elapsed = begin.elapsed();
     let nodes = std::mem::take(&mut stage.nodes);
     let closed = signals.unless_again(close(&nodes)).await;
     played?;
     closed?;
     output.either(
-        &Sum { ok: true, elapsed_ms },
+        &object! { "ok": true, "elapsed_ms": millis(elapsed) },
         &format!(
-            "{} in {elapsed_ms:.0} ms, with no server and no account\n",
-            output.paint("All of it worked", Color::Good)
+            "{} in {} ms, with no server and no account
+",
+            output.paint("All of it worked", Color::Good),
+            elapsed.as_millis()
         ),
     )
-}
-
-/// The last line in JSON.
-#[derive(Serialize)]
-struct Sum {
-    ok: bool,
-    elapsed_ms: f64,
-}
-
-/// A step in JSON.
-#[derive(Serialize)]
-struct Step<'a> {
-    step: &'a str,
-    what: String,
-    elapsed_ms: f64,
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -126,7 +111,7 @@ async fn play(stage: &mut Stage<'_>, folder: &TempFolder) -> Result<(), End> {
 
     let begin = Instant::now();
     let rtt = b.ping(c_addr).await.map_err(|e| failed("B pings C", e))?;
-    let what = format!("B pinged C over the connection that C had made: {:.3} ms", millis(rtt));
+    let what = format!("B pinged C over the connection that C had made: {} ms", millis(rtt).line());
     stage.tell("ping", &what, begin)?;
     Ok(())
 }
@@ -153,11 +138,9 @@ impl Stage<'_> {
     }
 
     fn tell(&self, step: &str, what: &str, begin: Instant) -> Result<(), End> {
-        let elapsed_ms = millis(begin.elapsed());
-        if self.output.json {
-            return self.output.line(&json(&Step { step, what: what.to_owned(), elapsed_ms }));
-        }
-        self.output.line(&format!("{elapsed_ms:>8.3} ms  {what}"))
+        let elapsed = millis(begin.elapsed());
+        let text = format!("{:>9} ms  {what}\n", elapsed.line());
+        self.output.either(&object! { "step": step, "what": what, "elapsed_ms": elapsed }, &text)
     }
 
     fn name(&self, name: &str, node: &Node) -> Result<(), End> {
@@ -201,7 +184,8 @@ async fn look_up(node: &Node, via: &PeerAddr, wanted: &Node) -> Result<PeerAddr,
 
 async fn connected_at(events: &mut Events, wanted: PeerId) -> Result<(), Failure> {
     while let Some(event) = events.recv().await {
-        if matches!(event, Event::Peer { peer, state: PeerState::Connected, .. } if peer == wanted) {
+        if matches!(event, Event::Peer { peer, state: PeerState::Connected, .. } if peer == wanted)
+        {
             return Ok(());
         }
     }

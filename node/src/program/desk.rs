@@ -14,12 +14,10 @@ use super::base64;
 use super::control::Replies;
 use super::data::Folder;
 use super::failure::{Failure, Kind};
+use super::json::{Json, millis, object, seconds};
 use super::offline::{Change, change};
 use super::state::{MAX_WANTED, load_wanted, save_wanted};
-use super::wire::{
-    Addrs, AllowlistAnswer, Answer, Connected, LostPing, Nat, NatKind, Peer, PeerCounts, Pong,
-    RelayCounts, Request, Sent, Status, Who, millis, seconds,
-};
+use super::wire::{Answer, Request, Shape};
 
 /// A node and its folder, at the service of commands.
 pub(crate) struct Desk {
@@ -29,9 +27,17 @@ pub(crate) struct Desk {
     strict: bool,
     temporary: bool,
     /// Requests that must not be cut off.
-    open: watch::Sender<usize>,
+    open: watch::Sender<OpenRequests>,
     /// Changes of files are made one after the other.
     files: tokio::sync::Mutex<()>,
+}
+
+/// Requests that are being served.
+#[derive(Clone, Copy, Debug, Default)]
+struct OpenRequests {
+    count: usize,
+    /// No more are taken.
+    closed: bool,
 }
 
 /// Counts a request until it is dropped.
@@ -40,29 +46,46 @@ pub(crate) struct Open<'a>(Option<&'a Desk>);
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         if let Some(desk) = self.0 {
-            desk.open.send_modify(|count| *count = count.saturating_sub(1));
+            desk.open.send_modify(|open| open.count = open.count.saturating_sub(1));
         }
     }
 }
 
 impl Desk {
     pub(crate) fn new(node: Node, folder: Folder, strict: bool, temporary: bool) -> Self {
-        let open = watch::Sender::new(0);
+        let open = watch::Sender::default();
         Self { node, folder, strict, temporary, open, files: tokio::sync::Mutex::default() }
     }
 
-    /// Notes that a request is being served. Pings need no patience: who pings goes on elsewhere.
-    pub(crate) fn open(&self, request: &Request) -> Open<'_> {
-        if matches!(request, Request::Ping { .. }) {
-            return Open(None);
-        }
-        self.open.send_modify(|count| *count += 1);
-        Open(Some(self))
+    /// Notes that a request is being served; `None` once the node stops. Pings do not count: who
+    /// pings goes on elsewhere.
+    pub(crate) fn open(&self, request: &Request) -> Option<Open<'_>> {
+        let counts = !matches!(request, Request::Ping { .. });
+        let mut taken = false;
+        self.open.send_if_modified(|open| {
+            taken = !open.closed;
+            open.count += usize::from(taken && counts);
+            taken
+        });
+        taken.then_some(Open(counts.then_some(self)))
     }
 
-    /// Waits until no request is being served.
-    pub(crate) async fn unused(&self) {
-        let _ = self.open.subscribe().wait_for(|count| *count == 0).await;
+    /// Takes no more requests.
+    pub(crate) fn close(&self) {
+        self.open.send_modify(|open| open.closed = true);
+    }
+
+    /// Waits until no request is being served, and takes no more from that moment.
+    pub(crate) async fn close_when_unused(&self) {
+        let mut changes = self.open.subscribe();
+        let close = |open: &mut OpenRequests| {
+            open.closed |= open.count == 0;
+            open.closed
+        };
+        while !self.open.send_if_modified(close) {
+            // The sender is ours, so that this waits for a change.
+            let _ = changes.changed().await;
+        }
     }
 
     /// Serves one request.
@@ -71,75 +94,91 @@ impl Desk {
         request: Request,
         replies: &mut Replies,
     ) -> Result<(), Failure> {
-        let answer = match request {
+        let (shape, json) = match request {
             Request::Peers => return self.peers(replies).await,
             Request::Ping { target, count, interval_ms, timeout_ms, first } => {
                 let pace = Pace {
                     interval: Duration::from_millis(interval_ms),
                     timeout: Duration::from_millis(timeout_ms),
                 };
-                return self.ping(address(&target)?, count, first, pace, replies).await;
+                return self.ping(parsed(&target)?, count, first, pace, replies).await;
             }
-            Request::Addr => Answer::Addr(Addrs { addrs: self.node.addr().lines().collect() }),
-            Request::Status => Answer::Status(self.status().await),
-            Request::Nat => Answer::Nat(self.nat().await),
-            Request::Allowlist => Answer::Allowlist(show(self.node.allowlist())),
+            Request::Addr => {
+                let addrs: Vec<String> = self.node.addr().lines().collect();
+                (Shape::Addr, object! { "addrs": addrs })
+            }
+            Request::Status => (Shape::Status, self.status().await),
+            Request::Nat => (Shape::Nat, self.nat().await),
+            Request::Allowlist => (Shape::Allowlist, allowlist(self.node.allowlist())),
             Request::Connect { target, timeout_ms } => {
-                self.connect(address(&target)?, Duration::from_millis(timeout_ms)).await?
+                let limit = Duration::from_millis(timeout_ms);
+                (Shape::Connected, self.connect(parsed(&target)?, limit).await?)
             }
-            Request::Disconnect { target } => self.disconnect(address(&target)?.peer).await?,
+            Request::Disconnect { target } => {
+                let addr: PeerAddr = parsed(&target)?;
+                (Shape::Disconnected, self.disconnect(addr.peer).await?)
+            }
             Request::Send { target, kind, body_b64, timeout_ms } => {
                 let limit = Duration::from_millis(timeout_ms);
-                self.send(address(&target)?, &kind, &body_b64, limit).await?
+                (Shape::Sent, self.send(parsed(&target)?, &kind, &body_b64, limit).await?)
             }
-            Request::Mode { mode } => self.change(Change::Mode(parsed(&mode)?)).await?,
-            Request::Allow { peers } => self.change(Change::Allow(peers)).await?,
-            Request::Deny { peers } => self.change(Change::Deny(peers)).await?,
-            Request::Forget { peers } => self.change(Change::Forget(peers)).await?,
+            Request::Mode { mode } => {
+                (Shape::Allowlist, self.change(Change::Mode(parsed(&mode)?)).await?)
+            }
+            Request::Allow { peers } => {
+                (Shape::Allowlist, self.change(Change::Allow(peers)).await?)
+            }
+            Request::Deny { peers } => (Shape::Allowlist, self.change(Change::Deny(peers)).await?),
+            Request::Forget { peers } => {
+                (Shape::Allowlist, self.change(Change::Forget(peers)).await?)
+            }
         };
-        replies.answer(answer).await
+        replies.answer(Answer { shape, json }).await
     }
 
     async fn peers(&self, replies: &mut Replies) -> Result<(), Failure> {
         let mut peers = self.node.peers().await;
         peers.sort_by_key(|info| (info.addr.is_none(), info.peer));
         for info in peers {
-            replies.answer(Answer::Peer(peer(info))).await?;
+            replies.answer(Answer { shape: Shape::Peer, json: peer(info) }).await?;
         }
         Ok(())
     }
 
-    async fn status(&self) -> Status {
+    async fn status(&self) -> Json {
         let status = self.node.status().await;
-        Status {
-            peer: status.peer,
-            version: status.version.to_owned(),
-            uptime_s: seconds(status.uptime),
-            listen: status.listen,
-            public: status.public,
-            nat: NatKind { mapping: UNKNOWN.into(), filtering: UNKNOWN.into() },
-            peers: PeerCounts { connected: status.connected, known: status.known },
-            mode: status.mode.to_string(),
-            relay: RelayCounts::default(),
-            dht: None,
-            bytes_sent: status.bytes_sent,
-            bytes_received: status.bytes_received,
-            rss_bytes: resident_bytes(),
-            problems: status.problems,
+        object! {
+            "peer": status.peer,
+            "version": status.version,
+            "uptime_s": seconds(status.uptime),
+            "listen": status.listen,
+            "public": status.public,
+            "nat": object! { "mapping": UNKNOWN, "filtering": UNKNOWN },
+            "peers": object! { "connected": status.connected, "known": status.known },
+            "mode": status.mode.name(),
+            // This version relays nothing and has no distributed hash table.
+            "relay": object! {
+                "offered": false, "reservations": 0u32, "circuits": 0u32, "bytes": 0u32,
+            },
+            "dht": Json::Null,
+            "bytes_sent": status.bytes_sent,
+            "bytes_received": status.bytes_received,
+            "rss_bytes": resident_bytes(),
+            "problems": status.problems,
         }
     }
 
-    async fn nat(&self) -> Nat {
-        Nat {
-            mapping: UNKNOWN.into(),
-            filtering: UNKNOWN.into(),
-            public: self.node.status().await.public,
-            mapped: Vec::new(),
-            reachable: None,
+    async fn nat(&self) -> Json {
+        object! {
+            "mapping": UNKNOWN,
+            "filtering": UNKNOWN,
+            "public": self.node.status().await.public,
+            "mapped": Json::List(Vec::new()),
+            "reachable": Json::Null,
         }
     }
 
-    async fn connect(&self, addr: PeerAddr, limit: Duration) -> Result<Answer, Failure> {
+    async fn connect(&self, addr: PeerAddr, limit: Duration) -> Result<Json, Failure> {
         let begin = Instant::now();
         let result = self.node.connect_within(addr.clone(), limit).await;
         let elapsed = begin.elapsed();
@@ -153,12 +192,12 @@ impl Desk {
             self.want(addr).await?;
         }
         match result {
-            Ok(connected) => Ok(Answer::Connected(Connected {
-                peer: connected.peer,
-                path: connected.path.to_string(),
-                addr: connected.addr,
-                elapsed_ms: millis(elapsed),
-            })),
+            Ok(connected) => Ok(object! {
+                "peer": connected.peer,
+                "path": connected.path.name(),
+                "addr": connected.addr,
+                "elapsed_ms": millis(elapsed),
+            }),
             Err(error) => {
                 let mut failure = connect_failure(error);
                 if keep {
@@ -197,7 +236,7 @@ impl Desk {
         PeerAddr::new(addr.peer, known.unwrap_or_default()).unwrap_or(addr)
     }
 
-    async fn disconnect(&self, peer: PeerId) -> Result<Answer, Failure> {
+    async fn disconnect(&self, peer: PeerId) -> Result<Json, Failure> {
         let known = self.node.peer(peer).await;
         let idle = known.as_ref().is_none_or(|info| info.addr.is_none() && !info.wanted);
         self.node.disconnect(peer).await;
@@ -213,7 +252,7 @@ impl Desk {
                 format!("this node does not know {peer}; `peers` lists whom it knows"),
             ));
         }
-        Ok(Answer::Disconnected(Who { peer }))
+        Ok(object! { "peer": peer })
     }
 
     async fn send(
@@ -222,7 +261,7 @@ impl Desk {
         kind: &str,
         body_b64: &str,
         limit: Duration,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Json, Failure> {
         let kind = MessageKind::from_name(kind)
             .ok_or_else(|| Failure::usage(format!("there is no kind `{kind:.20}`")))?;
         let body = base64::decode(body_b64).ok_or_else(|| Failure::usage("bad base64"))?;
@@ -230,10 +269,10 @@ impl Desk {
         self.node.connect_within(addr.clone(), limit).await.map_err(connect_failure)?;
         let left = limit.saturating_sub(begin.elapsed());
         match tokio::time::timeout(left, self.node.send(addr, kind, body)).await {
-            Ok(Ok(id)) => {
-                let acked_ms = millis(begin.elapsed());
-                Ok(Answer::Sent(Sent { id: id.to_string(), acked_ms }))
-            }
+            Ok(Ok(id)) => Ok(object! {
+                "id": id.to_string(),
+                "acked_ms": millis(begin.elapsed()),
+            }),
             Ok(Err(error)) => Err(failure(error.kind(), error.to_string())),
             Err(_) => Err(Failure::new(
                 Kind::Timeout,
@@ -259,11 +298,12 @@ impl Desk {
             match self.ping_once(&addr, pace.timeout).await {
                 Ok((rtt, path)) => {
                     answered = true;
-                    let rtt_ms = millis(rtt);
-                    replies.answer(Answer::Pong(Pong { seq, rtt_ms, path })).await?;
+                    let json = object! { "seq": seq, "rtt_ms": millis(rtt), "path": path };
+                    replies.answer(Answer { shape: Shape::Pong, json }).await?;
                 }
                 Err(error) if may_pass(error.kind()) => {
-                    replies.answer(Answer::Lost(LostPing { seq, lost: true })).await?;
+                    let json = object! { "seq": seq, "lost": true };
+                    replies.answer(Answer { shape: Shape::Lost, json }).await?;
                     last_error = Some(error);
                 }
                 Err(error) => return Err(request_failure(error)),
@@ -282,16 +322,16 @@ impl Desk {
         &self,
         addr: &PeerAddr,
         limit: Duration,
-    ) -> Result<(Duration, Option<String>), RequestError> {
+    ) -> Result<(Duration, &'static str), RequestError> {
         let begin = Instant::now();
         let connected = self.node.connect_within(addr.clone(), limit).await?;
         let left = limit.saturating_sub(begin.elapsed());
         let ping = tokio::time::timeout(left, self.node.ping(addr.clone())).await;
         let rtt = ping.unwrap_or(Err(RequestError::Timeout(limit)))?;
-        Ok((rtt, Some(connected.path.to_string())))
+        Ok((rtt, connected.path.name()))
     }
 
-    async fn change(&self, asked: Change) -> Result<Answer, Failure> {
+    async fn change(&self, asked: Change) -> Result<Json, Failure> {
         if let Change::Mode(mode) = asked
             && self.strict
             && mode != Mode::Strict
@@ -323,7 +363,7 @@ impl Desk {
                 self.node.set_mode(mode).await;
             }
         }
-        Ok(Answer::Allowlist(show(self.node.allowlist())))
+        Ok(allowlist(self.node.allowlist()))
     }
 
     /// Stores the newcomers of mode learn, if there are new ones.
@@ -346,37 +386,40 @@ struct Pace {
     timeout: Duration,
 }
 
-fn peer(info: PeerInfo) -> Peer {
-    Peer {
-        peer: info.peer,
-        state: info.state.to_string(),
-        path: info.path.map(|path| path.to_string()),
-        addr: info.addr,
-        relay: info.relay,
-        origin: info.origin.to_string(),
-        wanted: info.wanted,
-        dialed: info.dialed,
-        rtt_ms: info.rtt.map(millis),
-        loss: info.loss.map(|loss| (loss * 1e4).round() / 1e4),
-        since_s: seconds(info.since),
-        bytes_sent: info.bytes_sent,
-        bytes_received: info.bytes_received,
-        failures: info.failures,
-        next_retry_s: info.next_retry.map(seconds),
+fn peer(info: PeerInfo) -> Json {
+    object! {
+        "peer": info.peer,
+        "state": info.state.name(),
+        "path": info.path.map(|path| path.name()),
+        "addr": info.addr,
+        "relay": info.relay,
+        "origin": info.origin.name(),
+        "wanted": info.wanted,
+        "dialed": info.dialed,
+        "rtt_ms": info.rtt.map(millis),
+        "loss": info.loss.map(share),
+        "since_s": seconds(info.since),
+        "bytes_sent": info.bytes_sent,
+        "bytes_received": info.bytes_received,
+        "failures": info.failures,
+        "next_retry_s": info.next_retry.map(seconds),
     }
 }
 
-fn show(info: AllowlistInfo) -> AllowlistAnswer {
-    AllowlistAnswer {
-        mode: info.mode.to_string(),
-        allowed: info.allowed,
-        denied: info.denied,
-        learned: info.learned,
-    }
+/// From 0 to 1, with four decimals.
+fn share(share: f64) -> Json {
+    let parts = (share.clamp(0.0, 1.0) * 1e4) as u32;
+    Json::Number(format!("{}.{:04}", parts / 10_000, parts % 10_000))
 }
 
-fn address(text: &str) -> Result<PeerAddr, Failure> {
-    parsed(text)
+/// The allowlist as an answer.
+fn allowlist(info: AllowlistInfo) -> Json {
+    object! {
+        "mode": info.mode.name(),
+        "allowed": info.allowed,
+        "denied": info.denied,
+        "learned": info.learned,
+    }
 }
 
 /// A value of a request, or why it is none.
@@ -407,17 +450,7 @@ fn full_failure(full: &pinhole_node::allowlist::AllowlistFull) -> Failure {
 
 /// The library names kinds as the command line does.
 fn failure(kind: &str, message: String) -> Failure {
-    let kind = match kind {
-        "timeout" => Kind::Timeout,
-        "wrong_identity" => Kind::WrongIdentity,
-        "denied" => Kind::Denied,
-        "not_running" => Kind::NotRunning,
-        "busy" => Kind::Busy,
-        "not_found" => Kind::NotFound,
-        "usage" => Kind::Usage,
-        _ => Kind::Unreachable,
-    };
-    Failure::new(kind, message)
+    Failure::new(Kind::from_name(kind).unwrap_or(Kind::Unreachable), message)
 }
 
 /// Memory of this process that is in RAM, where the system tells.

@@ -1,175 +1,163 @@
 //! What `up` prints: the events of a node, for people or as JSON.
 
 use std::io::Write;
-use std::net::SocketAddr;
 
-use pinhole_node::{Event, IncomingMessage, PeerId, PeerState};
-use serde::Serialize;
+use pinhole_node::{Event, IncomingMessage, Node, PeerId, PeerState};
 use tokio::sync::{mpsc, oneshot};
 
 use super::base64;
+use super::json::{Json, millis, object};
 use super::log::printable;
 use super::output::{Color, Output, unix_micros};
-use super::wire::{json, millis};
 
-/// A line of `up`.
-#[derive(Debug, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub(crate) enum Printed {
-    Ready {
-        t: u64,
-        peer: PeerId,
-        listen: Vec<SocketAddr>,
-        /// For people only: JSON has `addr` for this.
-        #[serde(skip)]
-        addrs: Vec<String>,
-    },
-    Peer {
-        t: u64,
-        peer: PeerId,
-        state: &'static str,
-        was: &'static str,
-        reason: String,
-        path: Option<&'static str>,
-        addr: Option<SocketAddr>,
-        rtt_ms: Option<f64>,
-        origin: &'static str,
-    },
-    Path {
-        t: u64,
-        peer: PeerId,
-        path: &'static str,
-        addr: SocketAddr,
-        reason: String,
-    },
-    Ping {
-        t: u64,
-        peer: PeerId,
-        ok: bool,
-        rtt_ms: Option<f64>,
-    },
-    Message {
-        t: u64,
-        peer: PeerId,
-        id: String,
-        kind: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        body: Option<String>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        body_b64: Option<String>,
-        /// For people: JSON has the body itself.
-        #[serde(skip)]
-        bytes: usize,
-    },
-    Problem {
-        t: u64,
-        what: String,
-        hint: String,
-    },
-    Lost {
-        t: u64,
-        count: u64,
-    },
-    Shutdown {
-        t: u64,
-        reason: String,
-    },
+/// Makes the lines of `up`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lines {
+    output: Output,
+    /// Whether pings are told.
+    pings: bool,
 }
 
-impl Printed {
-    /// An event of the library, unless this program has its own word for it.
-    pub(crate) fn from_event(event: Event, pings: bool) -> Option<Self> {
-        let t = now_ms();
-        match event {
-            Event::Peer { peer, state, was, reason, path, addr, rtt, origin } => Some(Self::Peer {
-                t,
-                peer,
-                state: state.name(),
-                was: was.name(),
-                reason: reason.to_string(),
-                path: path.map(|path| path.name()),
-                addr,
-                rtt_ms: rtt.map(millis),
-                origin: origin.name(),
-            }),
-            Event::Path { peer, path, addr, reason } => {
-                Some(Self::Path { t, peer, path: path.name(), addr, reason: reason.to_string() })
-            }
-            Event::Ping { peer, rtt } => {
-                pings.then(|| Self::Ping { t, peer, ok: rtt.is_some(), rtt_ms: rtt.map(millis) })
-            }
-            Event::Problem { what, hint } => Some(Self::Problem { t, what, hint }),
-            Event::Lost { count } => Some(Self::Lost { t, count }),
-            _ => None,
-        }
+impl Lines {
+    pub(crate) fn new(output: Output, pings: bool) -> Self {
+        Self { output, pings }
     }
 
-    /// A message of a peer.
-    pub(crate) fn from_message(message: IncomingMessage) -> Self {
-        let (body, body_b64, bytes) = match String::from_utf8(message.body) {
-            Ok(text) => {
-                let bytes = text.len();
-                (Some(text), None, bytes)
-            }
-            Err(error) => (None, Some(base64::encode(error.as_bytes())), error.as_bytes().len()),
-        };
-        Self::Message {
-            t: now_ms(),
-            peer: message.peer,
-            id: message.id.to_string(),
-            kind: message.kind.as_str(),
-            body,
-            body_b64,
-            bytes,
-        }
-    }
-
-    fn text(&self, output: &Output) -> String {
-        match self {
-            Self::Ready { peer, listen, addrs, .. } => {
+    /// The node runs and answers commands.
+    pub(crate) fn ready(&self, node: &Node) -> String {
+        let (peer, listen) = (node.id(), node.listen_addrs());
+        self.line(
+            || object! { "event": "ready", "t": now_ms(), "peer": peer, "listen": listen.to_vec() },
+            || {
                 let listen: Vec<String> = listen.iter().map(ToString::to_string).collect();
                 let mut text = format!("peer    {peer}\nlisten  {}\n", listen.join(", "));
-                for addr in addrs {
+                for addr in node.addr().lines() {
                     text.push_str(&format!("dial    {addr}\n"));
                 }
-                text + &output.paint("ready", Color::Good)
-            }
-            Self::Peer { peer, state, was, reason, path, addr, rtt_ms, .. } => {
-                let color = match *state {
-                    "connected" => Color::Good,
-                    "failed" | "denied" => Color::Bad,
-                    "suspect" => Color::Warn,
+                text + &self.output.paint("ready", Color::Good)
+            },
+        )
+    }
+
+    /// An event of the library, unless this program has its own word for it.
+    pub(crate) fn event(&self, event: &Event) -> Option<String> {
+        Some(match event {
+            Event::Peer { .. } => self.peer(event),
+            Event::Path { peer, path, addr, reason } => self.line(
+                || {
+                    object! {
+                        "event": "path", "t": now_ms(), "peer": *peer, "path": path.name(),
+                        "addr": *addr, "reason": *reason,
+                    }
+                },
+                || format!("{} path is now {path} {addr} ({reason})", short(peer)),
+            ),
+            Event::Ping { peer, rtt } if self.pings => self.line(
+                || {
+                    object! {
+                        "event": "ping", "t": now_ms(), "peer": *peer, "ok": rtt.is_some(),
+                        "rtt_ms": rtt.map(millis),
+                    }
+                },
+                || match rtt {
+                    Some(rtt) => format!("{} ping {} ms", short(peer), millis(*rtt).line()),
+                    None => format!("{} ping lost", short(peer)),
+                },
+            ),
+            Event::Problem { what, hint } => self.problem(what, hint),
+            Event::Lost { count } => self.lost(*count),
+            _ => return None,
+        })
+    }
+
+    fn peer(&self, event: &Event) -> String {
+        let Event::Peer { peer, state, was, reason, path, addr, rtt, origin } = event else {
+            return String::new();
+        };
+        self.line(
+            || {
+                object! {
+                    "event": "peer", "t": now_ms(), "peer": *peer, "state": state.name(),
+                    "was": was.name(), "reason": reason.to_string(),
+                    "path": path.map(|path| path.name()), "addr": *addr,
+                    "rtt_ms": rtt.map(millis), "origin": origin.name(),
+                }
+            },
+            || {
+                let color = match state {
+                    PeerState::Connected => Color::Good,
+                    PeerState::Failed | PeerState::Denied => Color::Bad,
+                    PeerState::Suspect => Color::Warn,
                     _ => Color::Quiet,
                 };
-                let mut text = format!("{} {}", short(peer), output.paint(state, color));
+                let mut text =
+                    format!("{} {}", short(peer), self.output.paint(state.name(), color));
                 if let (Some(path), Some(addr)) = (path, addr) {
                     text.push_str(&format!(" {path} {addr}"));
                 }
-                if let Some(rtt) = rtt_ms {
-                    text.push_str(&format!(" {rtt:.1} ms"));
+                if let Some(rtt) = rtt {
+                    text.push_str(&format!(" {} ms", millis(*rtt).line()));
                 }
                 text + &format!(" (was {was}: {reason})")
-            }
-            Self::Path { peer, path, addr, reason, .. } => {
-                format!("{} path is now {path} {addr} ({reason})", short(peer))
-            }
-            Self::Ping { peer, rtt_ms, .. } => match rtt_ms {
-                Some(rtt) => format!("{} ping {rtt:.2} ms", short(peer)),
-                None => format!("{} ping lost", short(peer)),
             },
-            Self::Message { peer, kind, body, bytes, .. } => match body {
-                Some(body) => format!("{peer} {kind}: {}", printable(body)),
-                None => format!("{peer} {kind}: {bytes} bytes that are no text"),
+        )
+    }
+
+    /// A message of a peer.
+    pub(crate) fn message(&self, message: &IncomingMessage) -> String {
+        let (peer, kind) = (message.peer, message.kind.as_str());
+        let body = std::str::from_utf8(&message.body);
+        let (key, content) = match body {
+            Ok(text) => ("body", text.to_owned()),
+            Err(_) => ("body_b64", base64::encode(&message.body)),
+        };
+        self.line(
+            || {
+                let mut object = object! {
+                    "event": "message", "t": now_ms(), "peer": peer,
+                    "id": message.id.to_string(), "kind": kind,
+                };
+                if let Json::Object(entries) = &mut object {
+                    entries.push((key.into(), content.into()));
+                }
+                object
             },
-            Self::Problem { what, hint, .. } => format!(
-                "{} {}; {}",
-                output.paint("problem", Color::Bad),
-                printable(what),
-                printable(hint)
-            ),
-            Self::Lost { count, .. } => format!("{count} events were too fast for this reader"),
-            Self::Shutdown { reason, .. } => format!("stopping: {}", printable(reason)),
-        }
+            || match body {
+                Ok(text) => format!("{peer} {kind}: {}", printable(text)),
+                Err(_) => format!("{peer} {kind}: {} bytes that are no text", message.body.len()),
+            },
+        )
+    }
+
+    fn problem(&self, what: &str, hint: &str) -> String {
+        self.line(
+            || object! { "event": "problem", "t": now_ms(), "what": what, "hint": hint },
+            || {
+                let word = self.output.paint("problem", Color::Bad);
+                format!("{word} {}; {}", printable(what), printable(hint))
+            },
+        )
+    }
+
+    fn lost(&self, count: u64) -> String {
+        self.line(
+            || object! { "event": "lost", "t": now_ms(), "count": count },
+            || format!("{count} events were too fast for this reader"),
+        )
+    }
+
+    /// The node stops.
+    pub(crate) fn shutdown(&self, reason: &str) -> String {
+        self.line(
+            || object! { "event": "shutdown", "t": now_ms(), "reason": reason },
+            || format!("stopping: {}", printable(reason)),
+        )
+    }
+
+    fn line(&self, json: impl FnOnce() -> Json, text: impl FnOnce() -> String) -> String {
+        let mut line = if self.output.json { json().line() } else { text() };
+        line.push('\n');
+        line
     }
 }
 
@@ -177,20 +165,16 @@ fn short(peer: &PeerId) -> String {
     format!("{}…", peer.short())
 }
 
-pub(crate) fn now_ms() -> u64 {
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
     unix_micros() / 1000
-}
-
-/// Whether an event says that a peer has just connected.
-pub(crate) fn is_connected(event: &Event) -> bool {
-    matches!(event, Event::Peer { state: PeerState::Connected, .. })
 }
 
 /// Prints in a thread of its own: a reader that is slow or stuck never holds the node up.
 pub(crate) struct Printer {
-    lines: mpsc::Sender<String>,
+    pub(crate) lines: Lines,
+    queue: mpsc::Sender<String>,
     done: oneshot::Receiver<()>,
-    output: Output,
     lost: u64,
 }
 
@@ -198,73 +182,48 @@ pub(crate) struct Printer {
 const QUEUE: usize = 256;
 
 impl Printer {
-    pub(crate) fn start(output: Output) -> Self {
-        let (lines, queue) = mpsc::channel(QUEUE);
+    pub(crate) fn start(lines: Lines) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
         let (end, done) = oneshot::channel();
         std::thread::spawn(move || {
-            write_all(queue);
+            write_all(waiting);
             let _ = end.send(());
         });
-        Self { lines, done, output, lost: 0 }
+        Self { lines, queue, done, lost: 0 }
     }
 
     /// Prints if there is room, and counts what is lost otherwise.
-    pub(crate) fn print(&mut self, event: &Printed) {
-        if self.lost > 0 {
-            let lost = Printed::Lost { t: now_ms(), count: self.lost };
-            if !self.try_print(&lost) {
-                self.lost += 1;
-                return;
-            }
+    pub(crate) fn print(&mut self, line: String) {
+        if self.lost > 0 && self.try_print(self.lines.lost(self.lost)) {
             self.lost = 0;
         }
-        if !self.try_print(event) {
+        if self.lost > 0 || !self.try_print(line) {
             self.lost += 1;
         }
     }
 
-    fn try_print(&self, event: &Printed) -> bool {
-        let sent = self.lines.try_send(line(event, &self.output));
+    fn try_print(&self, line: String) -> bool {
         // A reader that is gone loses nothing.
-        !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
+        !matches!(self.queue.try_send(line), Err(mpsc::error::TrySendError::Full(_)))
     }
 
-    /// For what must not be lost: prints as soon as there is room.
-    pub(crate) fn patient(&self) -> PatientPrinter {
-        PatientPrinter { lines: self.lines.clone(), output: self.output }
+    /// The queue, for what must not be lost: its sender waits for room.
+    pub(crate) fn queue(&self) -> mpsc::Sender<String> {
+        self.queue.clone()
     }
 
     /// Prints a last line, and waits a moment for all that is not written yet.
-    pub(crate) async fn end(mut self, last: &Printed) {
+    pub(crate) async fn end(mut self, last: String) {
         self.print(last);
-        let Self { lines, done, .. } = self;
-        drop(lines);
+        let Self { queue, done, .. } = self;
+        drop(queue);
         let _ = tokio::time::timeout(std::time::Duration::from_millis(500), done).await;
     }
 }
 
-/// A [`Printer`] that waits for room.
-pub(crate) struct PatientPrinter {
-    lines: mpsc::Sender<String>,
-    output: Output,
-}
-
-impl PatientPrinter {
-    pub(crate) async fn print(&self, event: &Printed) {
-        // A reader that is gone wants nothing.
-        let _ = self.lines.send(line(event, &self.output)).await;
-    }
-}
-
-fn line(event: &Printed, output: &Output) -> String {
-    let mut text = if output.json { json(event) } else { event.text(output) };
-    text.push('\n');
-    text
-}
-
-fn write_all(mut queue: mpsc::Receiver<String>) {
+fn write_all(mut waiting: mpsc::Receiver<String>) {
     let mut stdout = std::io::stdout().lock();
-    while let Some(line) = queue.blocking_recv() {
+    while let Some(line) = waiting.blocking_recv() {
         if stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).is_err() {
             return;
         }
@@ -277,19 +236,18 @@ mod tests {
 
     #[test]
     fn a_slow_reader_is_told_how_much_it_lost() {
-        let (lines, mut queue) = mpsc::channel(2);
+        let (queue, mut waiting) = mpsc::channel(2);
         let (_end, done) = oneshot::channel();
-        let output = Output::new(true);
-        let mut printer = Printer { lines, done, output, lost: 0 };
-        let shutdown = || Printed::Shutdown { t: 1, reason: "x".into() };
-        for _ in 0..5 {
-            printer.print(&shutdown());
+        let lines = Lines::new(Output::new(true), false);
+        let mut printer = Printer { lines, queue, done, lost: 0 };
+        for number in 0..5 {
+            printer.print(number.to_string());
         }
-        assert!(queue.try_recv().unwrap().contains("shutdown"));
-        assert!(queue.try_recv().unwrap().contains("shutdown"));
-        printer.print(&shutdown());
-        let lost = queue.try_recv().unwrap();
-        assert!(lost.contains(r#""event":"lost""#) && lost.contains(r#""count":3"#), "{lost}");
-        assert!(queue.try_recv().unwrap().contains("shutdown"));
+        assert_eq!(waiting.try_recv().unwrap(), "0");
+        assert_eq!(waiting.try_recv().unwrap(), "1");
+        printer.print("5".into());
+        let lost = Json::parse(waiting.try_recv().unwrap().trim_end()).unwrap();
+        assert_eq!((lost.get("event").text(), lost.get("count").whole()), (Some("lost"), Some(3)));
+        assert_eq!(waiting.try_recv().unwrap(), "5");
     }
 }

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use super::json::{Json, object};
 
 /// What kind of failure it is: the `kind` of the error object that scripts read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The peer or its address could not be reached.
     Unreachable,
@@ -28,8 +27,32 @@ pub(crate) enum Kind {
     Usage,
 }
 
+const NAMES: [(&str, Kind); 9] = [
+    ("unreachable", Kind::Unreachable),
+    ("timeout", Kind::Timeout),
+    ("wrong_identity", Kind::WrongIdentity),
+    ("denied", Kind::Denied),
+    ("not_running", Kind::NotRunning),
+    ("busy", Kind::Busy),
+    ("damaged", Kind::Damaged),
+    ("not_found", Kind::NotFound),
+    ("usage", Kind::Usage),
+];
+
+impl Kind {
+    /// The kind of this name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        NAMES.into_iter().find(|(other, _)| *other == name).map(|(_, kind)| kind)
+    }
+
+    /// The name that scripts read.
+    pub(crate) fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+}
+
 /// Why a command did not do what it was told to: what failed, why, and what to do next.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
     pub(crate) message: String,
@@ -60,6 +83,13 @@ impl Failure {
             _ => (Kind::Damaged, "check the disk and the path"),
         };
         Self::new(kind, format!("{what}: {error}; {hint}"))
+    }
+
+    /// `{"error":{"kind","message"}}`
+    pub(crate) fn to_json(&self) -> Json {
+        object! {
+            "error": object! { "kind": self.kind.name(), "message": self.message.as_str() },
+        }
     }
 
     /// 2 for wrong usage, 1 for everything else.

@@ -19,6 +19,7 @@ mod desk;
 mod events;
 mod failure;
 mod help;
+mod json;
 mod log;
 mod offline;
 mod output;

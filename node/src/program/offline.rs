@@ -10,9 +10,9 @@ use pinhole_proto::PeerId;
 use super::config::{Config, Level, template};
 use super::data::{CONNECTION_ID_KEY, Folder, NETWORK_KEY};
 use super::failure::{Failure, Kind};
+use super::json::{Json, object};
 use super::output::{Color, End, Output};
 use super::state::{load_allowlist, save_allowlist};
-use super::wire::{AllowlistAnswer, Checked, Init, Who};
 
 /// Makes what is missing in the data folder and overwrites nothing.
 pub(crate) fn init(folder: &Folder, network_key: bool, output: &Output) -> Result<(), End> {
@@ -41,7 +41,7 @@ pub(crate) fn init(folder: &Folder, network_key: bool, output: &Output) -> Resul
             path.display()
         ));
     }
-    output.either(&Init { peer, data }, &text)
+    output.either(&object! { "peer": peer, "data": data }, &text)
 }
 
 /// False if there was a configuration.
@@ -68,13 +68,16 @@ pub(crate) fn check(config: &Config, output: &Output) -> Result<(), End> {
             _ => ("error", Color::Bad),
         };
         let (line, column) = (problem.line, problem.column);
-        let (what, hint) = (problem.what.clone(), problem.hint.clone());
+        let (what, hint) = (problem.what.as_str(), problem.hint.as_str());
         let text = format!(
             "{}:{line}:{column}: {}: {what}\n    {hint}\n",
             config.path.display(),
             output.paint(level, color)
         );
-        output.either(&Checked { level, line, column, what, hint }, &text)?;
+        let object = object! {
+            "level": level, "line": line, "column": column, "what": what, "hint": hint,
+        };
+        output.either(&object, &text)?;
     }
     let errors = config.problems.iter().filter(|problem| problem.level != Level::Note).count();
     if errors > 0 {
@@ -100,7 +103,7 @@ pub(crate) fn id(folder: &Folder, output: &Output) -> Result<(), End> {
             format!("there is no key in {} yet; `init` makes one", folder.path().display()),
         )
     })?;
-    output.either(&Who { peer }, &format!("{peer}\n"))
+    output.either(&object! { "peer": peer }, &format!("{peer}\n"))
 }
 
 /// A change of the allowlist.
@@ -113,7 +116,7 @@ pub(crate) enum Change {
 }
 
 /// Changes the allowlist on disk, and shows it. The caller holds the folder.
-pub(crate) fn change(folder: &Folder, changes: &[Change]) -> Result<AllowlistAnswer, Failure> {
+pub(crate) fn change(folder: &Folder, changes: &[Change]) -> Result<Json, Failure> {
     let loaded = load_allowlist(folder)?;
     if let Some(trouble) = loaded.trouble {
         tracing::warn!("{trouble}");
@@ -151,11 +154,11 @@ fn apply(list: &mut Allowlist, change: &Change) -> Result<(), Failure> {
     }
 }
 
-fn show(list: &Allowlist) -> AllowlistAnswer {
-    AllowlistAnswer {
-        mode: list.mode().to_string(),
-        allowed: list.allowed().copied().collect(),
-        denied: list.denied().copied().collect(),
-        learned: list.learned().copied().collect(),
+fn show(list: &Allowlist) -> Json {
+    object! {
+        "mode": list.mode().name(),
+        "allowed": list.allowed().copied().collect::<Vec<_>>(),
+        "denied": list.denied().copied().collect::<Vec<_>>(),
+        "learned": list.learned().copied().collect::<Vec<_>>(),
     }
 }

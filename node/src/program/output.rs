@@ -3,12 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use serde::Serialize;
-
 use super::failure::Failure;
+use super::json::Json;
 use super::signals::Stop;
 use super::view;
-use super::wire::{Answer, json};
+use super::wire::Answer;
 
 /// Why a command ended before its work was done.
 #[derive(Debug)]
@@ -43,12 +42,12 @@ impl Output {
 
     /// An answer in the form that was asked for.
     pub(crate) fn answer(&self, answer: &Answer) -> Result<(), End> {
-        if self.json { self.line(&answer.json()) } else { self.text(&view::human(answer)) }
+        if self.json { self.line(&answer.json.line()) } else { self.text(&view::human(answer)) }
     }
 
     /// An object for programs or a text for people.
-    pub(crate) fn either(&self, object: &impl Serialize, text: &str) -> Result<(), End> {
-        if self.json { self.line(&json(object)) } else { self.text(text) }
+    pub(crate) fn either(&self, object: &Json, text: &str) -> Result<(), End> {
+        if self.json { self.line(&object.line()) } else { self.text(text) }
     }
 
     /// One line, as it is.
@@ -81,11 +80,7 @@ impl Output {
         };
         let _ = writeln!(io::stderr(), "{program}: {failure}");
         if self.json {
-            #[derive(Serialize)]
-            struct Wrapped<'a> {
-                error: &'a Failure,
-            }
-            let _ = self.line(&json(&Wrapped { error: &failure }));
+            let _ = self.line(&failure.to_json().line());
         }
         ExitCode::from(failure.status())
     }

@@ -244,6 +244,7 @@ async fn keep_counter(folder: Folder, node: Node) {
 impl Running {
     /// Closes the node, within 5 s.
     pub(crate) async fn close(self) -> Result<(), Failure> {
+        self.desk.close();
         self.control.abort();
         self.counter.abort();
         let closed = self.node.close().await;
@@ -256,7 +257,8 @@ impl Running {
     /// Closes a temporary node once no other command waits for it.
     pub(crate) async fn close_when_unused(self) {
         self.control.abort();
-        let _ = timeout(LINGER, self.desk.unused()).await;
+        // Who takes longer than that is cut off.
+        let _ = timeout(LINGER, self.desk.close_when_unused()).await;
         if let Err(failure) = self.close().await {
             tracing::warn!("{failure}");
         }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use pinhole_node::Messages;
+use pinhole_node::{Event, Messages, PeerState};
+use tokio::sync::mpsc;
 
 use super::args::Verbosity;
 use super::data::Folder;
-use super::events::{PatientPrinter, Printed, Printer, is_connected, now_ms};
+use super::events::{Lines, Printer};
 use super::failure::{Failure, Kind};
 use super::output::{End, Output};
 use super::run::{self, Running};
@@ -22,29 +23,21 @@ pub(crate) async fn up(
     output: Output,
 ) -> Result<(), End> {
     let mut signals = Signals::new()?;
-    let started = tokio::select! {
-        started = run::permanent(folder, config, flags) => started?,
+    let running = tokio::select! {
+        running = run::permanent(folder, config, flags) => running?,
         // Nothing was said yet, so there is nothing to take back.
         _ = signals.next() => return Ok(()),
     };
-    let mut printer = Printer::start(output);
-    printer.print(&ready(&started));
-    let ended = follow(started, &mut printer, &mut signals, verbosity).await;
-    let reason = match &ended {
-        Ok(reason) => reason.clone(),
-        Err(failure) => failure.message.clone(),
+    let lines = Lines::new(output, verbosity >= Verbosity::Verbose);
+    let mut printer = Printer::start(lines);
+    printer.print(lines.ready(&running.node));
+    let ended = follow(running, &mut printer, &mut signals).await;
+    let last = match &ended {
+        Ok(reason) => lines.shutdown(reason),
+        Err(failure) => lines.shutdown(&failure.message),
     };
-    signals.unless_again(printer.end(&Printed::Shutdown { t: now_ms(), reason })).await;
+    signals.unless_again(printer.end(last)).await;
     ended.map(drop).map_err(End::Failed)
-}
-
-fn ready(running: &Running) -> Printed {
-    Printed::Ready {
-        t: now_ms(),
-        peer: running.node.id(),
-        listen: running.node.listen_addrs().to_vec(),
-        addrs: running.node.addr().lines().collect(),
-    }
 }
 
 /// Prints what happens until the end, and says why it came.
@@ -52,46 +45,51 @@ async fn follow(
     mut running: Running,
     printer: &mut Printer,
     signals: &mut Signals,
-    verbosity: Verbosity,
-) -> Result<String, Failure> {
-    let pings = verbosity >= Verbosity::Verbose;
-    let messages = running.node.messages();
-    let reader = tokio::spawn(print_messages(messages, printer.patient()));
-    let outcome = loop {
+) -> Result<&'static str, Failure> {
+    let reader =
+        tokio::spawn(print_messages(running.node.messages(), printer.lines, printer.queue()));
+    let reason = loop {
         tokio::select! {
             event = running.events.recv() => match event {
-                Some(event) => {
-                    if is_connected(&event) && let Err(failure) = running.desk.store_newcomers().await {
-                        running.node.report_problem(failure.message, "look after the disk");
-                    }
-                    if let Some(printed) = Printed::from_event(event, pings) {
-                        printer.print(&printed);
-                    }
-                }
-                None => break None,
+                Some(event) => happened(&event, &running, printer).await,
+                None => break "the node was closed",
             },
-            stop = signals.next() => break Some(stop),
+            stop = signals.next() => break stop.name(),
             control = &mut running.control => {
                 let why = control.err().map_or_else(|| "it ended".to_owned(), |e| e.to_string());
+                // The first fault is the one to tell.
                 let _ = running.close().await;
                 return Err(Failure::new(
                     Kind::NotRunning,
-                    format!("the control socket failed ({why}); restart the node, and please report this"),
+                    format!(
+                        "the control socket failed ({why}); restart the node, and please report this"
+                    ),
                 ));
             }
         }
     };
     let closed = signals.unless_again(running.close()).await;
     reader.abort();
-    match outcome {
-        Some(stop) => closed.map(|()| stop.name().to_owned()),
-        None => closed.map(|()| "the node was closed".to_owned()),
+    closed.map(|()| reason)
+}
+
+async fn happened(event: &Event, running: &Running, printer: &mut Printer) {
+    if matches!(event, Event::Peer { state: PeerState::Connected, .. })
+        && let Err(failure) = running.desk.store_newcomers().await
+    {
+        running.node.report_problem(failure.message, "look after the disk");
+    }
+    if let Some(line) = printer.lines.event(event) {
+        printer.print(line);
     }
 }
 
-async fn print_messages(messages: Option<Messages>, printer: PatientPrinter) {
+/// While nobody reads them, messages wait, and so do their senders: what was acknowledged is not
+/// lost to a slow reader.
+async fn print_messages(messages: Option<Messages>, lines: Lines, queue: mpsc::Sender<String>) {
     let Some(mut messages) = messages else { return };
     while let Some(message) = messages.recv().await {
-        printer.print(&Printed::from_message(message)).await;
+        // A reader that is gone wants nothing.
+        let _ = queue.send(lines.message(&message)).await;
     }
 }

@@ -1,19 +1,16 @@
-//! What goes over the control socket and, with `--json`, to stdout: requests and answers.
+//! What goes over the control socket: requests, and the objects that answer them.
 //!
-//! A client sends one request as one line of JSON; the node sends `"taken"`, one line for each answer,
-//! and a last one, `"done"` or an error. The objects inside the answers are those of the command line's
-//! contract: every key is always there, and what is unknown is null.
-
-use std::net::SocketAddr;
+//! A client sends one request as one line of JSON; the node sends `{"taken":true}`, one line for
+//! each answer, and a last one, `{"done":true}` or an error. The objects inside the answers are
+//! those that `--json` prints: every key is always there, and what is unknown is null.
 
 use pinhole_proto::PeerId;
-use serde::{Deserialize, Serialize};
 
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
+use super::json::{Json, object};
 
 /// What a command asks of the running node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Addr,
     Status,
@@ -30,9 +27,125 @@ pub(crate) enum Request {
     Forget { peers: Vec<PeerId> },
 }
 
+impl Request {
+    pub(crate) fn to_json(&self) -> Json {
+        match self {
+            Self::Addr => object! { "do": "addr" },
+            Self::Status => object! { "do": "status" },
+            Self::Peers => object! { "do": "peers" },
+            Self::Nat => object! { "do": "nat" },
+            Self::Allowlist => object! { "do": "allowlist" },
+            Self::Ping { target, count, interval_ms, timeout_ms, first } => object! {
+                "do": "ping",
+                "target": target.as_str(),
+                "count": *count,
+                "interval_ms": *interval_ms,
+                "timeout_ms": *timeout_ms,
+                "first": *first,
+            },
+            Self::Connect { target, timeout_ms } => object! {
+                "do": "connect", "target": target.as_str(), "timeout_ms": *timeout_ms,
+            },
+            Self::Disconnect { target } => {
+                object! { "do": "disconnect", "target": target.as_str() }
+            }
+            Self::Send { target, kind, body_b64, timeout_ms } => object! {
+                "do": "send",
+                "target": target.as_str(),
+                "kind": kind.as_str(),
+                "body_b64": body_b64.as_str(),
+                "timeout_ms": *timeout_ms,
+            },
+            Self::Mode { mode } => object! { "do": "mode", "mode": mode.as_str() },
+            Self::Allow { peers } => object! { "do": "allow", "peers": peers.clone() },
+            Self::Deny { peers } => object! { "do": "deny", "peers": peers.clone() },
+            Self::Forget { peers } => object! { "do": "forget", "peers": peers.clone() },
+        }
+    }
+
+    /// Reads a request, which anybody who may open the socket may have written.
+    pub(crate) fn from_json(json: &Json) -> Result<Self, Failure> {
+        let text = |key: &str| json.get(key).text().map(str::to_owned).ok_or_else(|| missing(key));
+        let whole = |key: &str| json.get(key).whole().ok_or_else(|| missing(key));
+        Ok(match text("do")?.as_str() {
+            "addr" => Self::Addr,
+            "status" => Self::Status,
+            "peers" => Self::Peers,
+            "nat" => Self::Nat,
+            "allowlist" => Self::Allowlist,
+            "ping" => Self::Ping {
+                target: text("target")?,
+                count: json.get("count").whole(),
+                interval_ms: whole("interval_ms")?,
+                timeout_ms: whole("timeout_ms")?,
+                first: whole("first")?,
+            },
+            "connect" => {
+                Self::Connect { target: text("target")?, timeout_ms: whole("timeout_ms")? }
+            }
+            "disconnect" => Self::Disconnect { target: text("target")? },
+            "send" => Self::Send {
+                target: text("target")?,
+                kind: text("kind")?,
+                body_b64: text("body_b64")?,
+                timeout_ms: whole("timeout_ms")?,
+            },
+            "mode" => Self::Mode { mode: text("mode")? },
+            "allow" => Self::Allow { peers: peers(json)? },
+            "deny" => Self::Deny { peers: peers(json)? },
+            "forget" => Self::Forget { peers: peers(json)? },
+            _ => return Err(Failure::usage("this is no request that the node knows")),
+        })
+    }
+}
+
+fn missing(key: &str) -> Failure {
+    Failure::usage(format!("the request lacks `{key}`, or it has another form"))
+}
+
+fn peers(json: &Json) -> Result<Vec<PeerId>, Failure> {
+    let peer = |item: &Json| item.text()?.parse().ok();
+    let peers = json.get("peers").items().iter().map(peer).collect::<Option<Vec<_>>>();
+    peers.ok_or_else(|| missing("peers"))
+}
+
+/// Which object an answer is, so that it can be shown to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Addr,
+    Status,
+    Peer,
+    Nat,
+    Allowlist,
+    Pong,
+    Lost,
+    Connected,
+    Disconnected,
+    Sent,
+}
+
+const SHAPES: [(&str, Shape); 10] = [
+    ("addr", Shape::Addr),
+    ("status", Shape::Status),
+    ("peer", Shape::Peer),
+    ("nat", Shape::Nat),
+    ("allowlist", Shape::Allowlist),
+    ("pong", Shape::Pong),
+    ("lost", Shape::Lost),
+    ("connected", Shape::Connected),
+    ("disconnected", Shape::Disconnected),
+    ("sent", Shape::Sent),
+];
+
+/// An object on stdout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) shape: Shape,
+    pub(crate) json: Json,
+}
+
 /// A line from the node to a command.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
     /// The request was read and is being served; before this line, it may be sent again.
     Taken,
@@ -41,212 +154,35 @@ pub(crate) enum Line {
     Error(Failure),
 }
 
-/// An object on stdout.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Answer {
-    Addr(Addrs),
-    Status(Status),
-    Peer(Peer),
-    Nat(Nat),
-    Allowlist(AllowlistAnswer),
-    Pong(Pong),
-    Lost(LostPing),
-    Connected(Connected),
-    Disconnected(Who),
-    Sent(Sent),
-}
-
-impl Answer {
-    /// The object as one line of JSON.
-    pub(crate) fn json(&self) -> String {
+impl Line {
+    pub(crate) fn into_json(self) -> Json {
         match self {
-            Self::Addr(inner) => json(inner),
-            Self::Status(inner) => json(inner),
-            Self::Peer(inner) => json(inner),
-            Self::Nat(inner) => json(inner),
-            Self::Allowlist(inner) => json(inner),
-            Self::Pong(inner) => json(inner),
-            Self::Lost(inner) => json(inner),
-            Self::Connected(inner) => json(inner),
-            Self::Disconnected(inner) => json(inner),
-            Self::Sent(inner) => json(inner),
+            Self::Taken => object! { "taken": true },
+            Self::Done => object! { "done": true },
+            Self::Error(failure) => failure.to_json(),
+            Self::Answer(Answer { shape, json }) => {
+                let name = SHAPES.iter().find(|(_, other)| *other == shape);
+                object! { "answer": name.map(|(name, _)| *name), "object": json }
+            }
         }
     }
-}
 
-/// One line of JSON.
-pub(crate) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("our objects have text keys and nothing that can fail")
-}
-
-/// The addresses at which a node can be dialed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Addrs {
-    pub(crate) addrs: Vec<String>,
-}
-
-/// How a node is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Status {
-    pub(crate) peer: PeerId,
-    pub(crate) version: String,
-    pub(crate) uptime_s: f64,
-    pub(crate) listen: Vec<SocketAddr>,
-    pub(crate) public: Vec<SocketAddr>,
-    pub(crate) nat: NatKind,
-    pub(crate) peers: PeerCounts,
-    pub(crate) mode: String,
-    pub(crate) relay: RelayCounts,
-    pub(crate) dht: Option<DhtCounts>,
-    pub(crate) bytes_sent: u64,
-    pub(crate) bytes_received: u64,
-    pub(crate) rss_bytes: Option<u64>,
-    pub(crate) problems: Vec<String>,
-}
-
-/// RFC 4787's two properties of a NAT.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct NatKind {
-    pub(crate) mapping: String,
-    pub(crate) filtering: String,
-}
-
-/// How many peers.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct PeerCounts {
-    pub(crate) connected: usize,
-    pub(crate) known: usize,
-}
-
-/// What a node relays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct RelayCounts {
-    pub(crate) offered: bool,
-    pub(crate) reservations: u64,
-    pub(crate) circuits: u64,
-    pub(crate) bytes: u64,
-}
-
-/// What a node holds of the distributed hash table.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct DhtCounts {
-    pub(crate) server: bool,
-    pub(crate) table: u64,
-    pub(crate) records: u64,
-}
-
-/// A known peer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Peer {
-    pub(crate) peer: PeerId,
-    pub(crate) state: String,
-    pub(crate) path: Option<String>,
-    pub(crate) addr: Option<SocketAddr>,
-    pub(crate) relay: Option<PeerId>,
-    pub(crate) origin: String,
-    pub(crate) wanted: bool,
-    pub(crate) dialed: Option<bool>,
-    pub(crate) rtt_ms: Option<f64>,
-    pub(crate) loss: Option<f64>,
-    pub(crate) since_s: f64,
-    pub(crate) bytes_sent: u64,
-    pub(crate) bytes_received: u64,
-    pub(crate) failures: u32,
-    pub(crate) next_retry_s: Option<f64>,
-}
-
-/// What is in front of a node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Nat {
-    pub(crate) mapping: String,
-    pub(crate) filtering: String,
-    pub(crate) public: Vec<SocketAddr>,
-    pub(crate) mapped: Vec<SocketAddr>,
-    pub(crate) reachable: Option<bool>,
-}
-
-/// The allowlist.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct AllowlistAnswer {
-    pub(crate) mode: String,
-    pub(crate) allowed: Vec<PeerId>,
-    pub(crate) denied: Vec<PeerId>,
-    pub(crate) learned: Vec<PeerId>,
-}
-
-/// A ping that was answered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Pong {
-    pub(crate) seq: u64,
-    pub(crate) rtt_ms: f64,
-    pub(crate) path: Option<String>,
-}
-
-/// A ping that was not, and why.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct LostPing {
-    pub(crate) seq: u64,
-    pub(crate) lost: bool,
-}
-
-/// The sum of a `ping`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(crate) struct PingSum {
-    pub(crate) sent: u64,
-    pub(crate) received: u64,
-    pub(crate) min_ms: Option<f64>,
-    pub(crate) avg_ms: Option<f64>,
-    pub(crate) max_ms: Option<f64>,
-}
-
-/// A connection.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Connected {
-    pub(crate) peer: PeerId,
-    pub(crate) path: String,
-    pub(crate) addr: SocketAddr,
-    pub(crate) elapsed_ms: f64,
-}
-
-/// A peer and nothing more.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Who {
-    pub(crate) peer: PeerId,
-}
-
-/// A message that was acknowledged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Sent {
-    pub(crate) id: String,
-    pub(crate) acked_ms: f64,
-}
-
-/// What `init` made or found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Init {
-    pub(crate) peer: PeerId,
-    pub(crate) data: String,
-}
-
-/// A problem that `check` found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Checked {
-    pub(crate) level: &'static str,
-    pub(crate) line: usize,
-    pub(crate) column: usize,
-    pub(crate) what: String,
-    pub(crate) hint: String,
-}
-
-/// Milliseconds with three decimals.
-pub(crate) fn millis(time: std::time::Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// Seconds with three decimals.
-pub(crate) fn seconds(time: std::time::Duration) -> f64 {
-    (time.as_secs_f64() * 1e3).round() / 1e3
+    /// Reads a line of a node, which may be of another version.
+    pub(crate) fn from_json(json: Json) -> Option<Self> {
+        if json.get("taken").is_true() {
+            return Some(Self::Taken);
+        }
+        if json.get("done").is_true() {
+            return Some(Self::Done);
+        }
+        if let Some(kind) = json.get("error").get("kind").text() {
+            let message = json.get("error").get("message").text()?;
+            return Some(Self::Error(Failure::new(Kind::from_name(kind)?, message)));
+        }
+        let name = json.get("answer").text()?;
+        let (_, shape) = SHAPES.into_iter().find(|(other, _)| *other == name)?;
+        Some(Self::Answer(Answer { shape, json: json.get("object").clone() }))
+    }
 }
 
 #[cfg(test)]
@@ -254,28 +190,59 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_and_answers_survive_the_socket() {
-        let request = Request::Ping {
-            target: "pin1x".into(),
-            count: None,
-            interval_ms: 1000,
-            timeout_ms: 10_000,
-            first: 1,
-        };
-        assert_eq!(serde_json::from_str::<Request>(&json(&request)).unwrap(), request);
-        let line = Line::Answer(Answer::Pong(Pong { seq: 1, rtt_ms: 0.125, path: None }));
-        assert_eq!(serde_json::from_str::<Line>(&json(&line)).unwrap(), line);
-        assert_eq!(serde_json::from_str::<Line>(&json(&Line::Done)).unwrap(), Line::Done);
+    fn requests_survive_the_socket() {
+        let peer: PeerId =
+            "pin178yhzfdz0055n2y9j2gntumngvlj2tw6y44wxj7m4hkknax64g8qpgrn44".parse().unwrap();
+        let text = || "x".to_owned();
+        let (interval_ms, timeout_ms, first) = (1_000, 10_000, 1);
+        let ping = |count| Request::Ping { target: text(), count, interval_ms, timeout_ms, first };
+        let requests = [
+            Request::Addr,
+            Request::Status,
+            Request::Peers,
+            Request::Nat,
+            Request::Allowlist,
+            ping(None),
+            ping(Some(3)),
+            Request::Connect { target: text(), timeout_ms },
+            Request::Disconnect { target: text() },
+            Request::Send { target: text(), kind: text(), body_b64: text(), timeout_ms },
+            Request::Mode { mode: text() },
+            Request::Allow { peers: vec![peer] },
+            Request::Deny { peers: vec![] },
+            Request::Forget { peers: vec![peer, peer] },
+        ];
+        for request in requests {
+            let json = Json::parse(&request.to_json().line()).unwrap();
+            assert_eq!(Request::from_json(&json).unwrap(), request);
+        }
     }
 
     #[test]
-    fn the_unknown_is_null_and_times_have_decimals() {
-        let pong = Answer::Pong(Pong { seq: 1, rtt_ms: 0.125, path: None });
-        assert_eq!(pong.json(), r#"{"seq":1,"rtt_ms":0.125,"path":null}"#);
-        assert_eq!(
-            json(&PingSum { sent: 2, ..PingSum::default() }),
-            r#"{"sent":2,"received":0,"min_ms":null,"avg_ms":null,"max_ms":null}"#
-        );
-        assert_eq!(millis(std::time::Duration::from_nanos(1_234_567)), 1.235);
+    fn lines_survive_the_socket() {
+        let answers = SHAPES.map(|(_, shape)| {
+            Line::Answer(Answer { shape, json: object! { "seq": 1u64, "path": None::<&str> } })
+        });
+        let failure = Line::Error(Failure::new(Kind::WrongIdentity, "why"));
+        for line in answers.into_iter().chain([Line::Taken, Line::Done, failure]) {
+            let json = Json::parse(&line.clone().into_json().line()).unwrap();
+            assert_eq!(Line::from_json(json), Some(line));
+        }
+    }
+
+    #[test]
+    fn wrong_requests_are_named() {
+        for text in [
+            "1",
+            "{}",
+            "{\"do\":1}",
+            "{\"do\":\"x\"}",
+            "{\"do\":\"ping\"}",
+            "{\"do\":\"allow\",\"peers\":[1]}",
+            "{\"do\":\"connect\",\"target\":\"x\",\"timeout_ms\":-1}",
+        ] {
+            let failure = Request::from_json(&Json::parse(text).unwrap()).unwrap_err();
+            assert_eq!(failure.kind, Kind::Usage, "{text}");
+        }
     }
 }

@@ -1,0 +1,328 @@
+//! Two nodes and what people do with them; the JSON of every command against the contract.
+
+use std::time::Duration;
+
+use super::support::*;
+
+#[test]
+fn two_nodes_meet_talk_and_part() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let (up_a, up_b) = (a.up(&[]), b.up(&["-v"]));
+    assert_keys(&up_a.ready, "event, t, peer, listen");
+
+    let addrs = a.json(&["addr"]).object();
+    assert_keys(&addrs, "addrs");
+    assert_eq!(addrs["addrs"][0], up_a.addr());
+    assert_eq!(a.text_of(&["addr"]).out, format!("{}\n", up_a.addr()));
+
+    let connected = b.json(&["connect", &up_a.addr()]).object();
+    assert_keys(&connected, "peer, path, addr, elapsed_ms");
+    assert_eq!(connected["peer"], up_a.ready["peer"]);
+    assert_eq!(connected["addr"], up_a.ready["listen"][0]);
+    assert_eq!(connected["path"], "direct");
+    assert!(connected["elapsed_ms"].as_f64().unwrap() > 0.0);
+    for (up, peer) in [(&up_a, up_b.peer()), (&up_b, up_a.peer())] {
+        let event = up.peer_event(&peer, "connected");
+        assert_keys(&event, "event, t, peer, state, was, reason, path, addr, rtt_ms, origin");
+        assert!(event["t"].as_u64().unwrap() > 1_700_000_000_000);
+    }
+
+    let peers = b.json(&["peers"]).object();
+    assert_keys(
+        &peers,
+        "peer, state, path, addr, relay, origin, wanted, dialed, rtt_ms, loss, since_s, bytes_sent, \
+         bytes_received, failures, next_retry_s",
+    );
+    assert_eq!(peers["state"], "connected");
+    assert_eq!((&peers["wanted"], &peers["dialed"]), (&true.into(), &true.into()));
+    assert_eq!(peers["relay"], serde_json::Value::Null);
+    assert_eq!(peers["origin"], "cli");
+    assert!(a.text_of(&["peers"]).out.contains(&up_b.peer()));
+
+    // By its id alone, over the connection that is there.
+    let said = b.json(&["ping", &up_a.peer(), "-c", "3", "-i", "0.01"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let lines = said.json();
+    assert_eq!(lines.len(), 4);
+    for (i, line) in lines[..3].iter().enumerate() {
+        assert_keys(line, "seq, rtt_ms, path");
+        assert_eq!(line["seq"], i as u64 + 1);
+    }
+    assert_keys(&lines[3], "sent, received, min_ms, avg_ms, max_ms");
+    assert_eq!((&lines[3]["sent"], &lines[3]["received"]), (&3.into(), &3.into()));
+    let ping = up_b.event("ping");
+    assert_keys(&ping, "event, t, peer, ok, rtt_ms");
+
+    let sent = b.json(&["send", &up_a.peer(), "hello"]).object();
+    assert_keys(&sent, "id, acked_ms");
+    let message = up_a.event("message");
+    assert_keys(&message, "event, t, peer, id, kind, body");
+    assert_eq!(message["peer"], up_b.ready["peer"]);
+    assert_eq!((&message["id"], &message["kind"]), (&sent["id"], &"chat".into()));
+    assert_eq!(message["body"], "hello");
+
+    let status = a.json(&["status"]).object();
+    assert_keys(
+        &status,
+        "peer, version, uptime_s, listen, public, nat, peers, mode, relay, dht, bytes_sent, \
+         bytes_received, rss_bytes, problems",
+    );
+    assert_keys(&status["nat"], "mapping, filtering");
+    assert_keys(&status["peers"], "connected, known");
+    assert_keys(&status["relay"], "offered, reservations, circuits, bytes");
+    assert_eq!(status["peers"]["connected"], 1);
+    assert_eq!(status["nat"]["mapping"], "unknown");
+    assert_eq!(status["mode"], "open");
+    assert!(a.text_of(&["status"]).out.contains("1 connected, 1 known"));
+    assert_keys(&a.json(&["nat"]).object(), "mapping, filtering, public, mapped, reachable");
+
+    let gone = b.json(&["disconnect", &up_a.peer()]).object();
+    assert_keys(&gone, "peer");
+    up_a.peer_event(&up_b.peer(), "disconnected");
+    assert_eq!(b.json(&["peers"]).object()["wanted"], false);
+    assert_eq!(b.json(&["disconnect", NOBODY]).error(1), "not_found");
+}
+
+#[test]
+fn without_a_node_a_temporary_one_does_it() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let up = a.up(&[]);
+    let said = b.json(&["ping", &up.addr(), "-c", "1"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let id = b.json(&["id"]).object()["peer"].clone();
+    up.peer_event(id.as_str().unwrap(), "connected");
+    up.peer_event(id.as_str().unwrap(), "disconnected");
+
+    b.json(&["send", &up.addr(), "first contact"]).object();
+    assert_eq!(up.event("message")["peer"], id);
+    assert_eq!(b.json(&["connect", &up.addr()]).object()["peer"], up.ready["peer"]);
+    assert_eq!(b.json(&["status"]).error(1), "not_running");
+}
+
+#[test]
+fn temporary_nodes_at_the_same_time_are_one() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let up = a.up(&[]);
+    b.init();
+    let children: Vec<_> = (0..6)
+        .map(|i| {
+            let text = format!("message {i}");
+            let words = ["--json", "--data", b.text(), "send", &up.addr(), &text];
+            program(&words).spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let said = finish(child);
+        assert_eq!(said.code, 0, "{}", said.err);
+    }
+    let mut bodies: Vec<String> =
+        (0..6).map(|_| up.event("message")["body"].as_str().unwrap().to_owned()).collect();
+    bodies.sort();
+    assert_eq!(bodies, (0..6).map(|i| format!("message {i}")).collect::<Vec<_>>(), "each once");
+}
+
+#[test]
+fn a_ping_goes_on_when_the_node_that_it_uses_ends() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let up = a.up(&[]);
+    let up_b = b.up(&[]);
+    let words = ["--json", "--data", b.text(), "ping", &up.addr(), "-i", "0.05", "-c", "20"];
+    let child = program(&words).spawn().unwrap();
+    up.peer_event(&up_b.peer(), "connected");
+    assert_eq!(up_b.stop("TERM").0, 0);
+    let said = finish(child);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let lines = said.json();
+    let seqs: Vec<u64> = lines.iter().filter_map(|line| line["seq"].as_u64()).collect();
+    assert_eq!(seqs, (1..=20).collect::<Vec<_>>());
+    assert_eq!(lines.last().unwrap()["sent"], 20);
+}
+
+#[test]
+fn silence_ends_after_the_timeout_with_all_that_it_can_mean() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let up = a.up(&[]);
+    // A living address and somebody else's id.
+    let wrong = up.addr().replace(&up.peer(), NOBODY);
+    let begin = std::time::Instant::now();
+    for command in [&["connect", &wrong][..], &["send", &wrong, "x"]] {
+        let said = b.json(&[command, &["--timeout", "0.5"]].concat());
+        assert_eq!(said.error(1), "timeout");
+        assert!(said.err.contains("no answer: wrong id or network, offline, or not allowed"));
+    }
+    let said = b.json(&["ping", &wrong, "-c", "2", "-i", "0.1", "--timeout", "0.3"]);
+    assert_eq!(said.error(1), "timeout");
+    let lines = said.json();
+    assert_keys(&lines[0], "seq, lost");
+    assert_eq!((&lines[1]["seq"], &lines[1]["lost"]), (&2.into(), &true.into()));
+    assert_eq!((&lines[2]["sent"], &lines[2]["received"]), (&2.into(), &0.into()));
+    assert_eq!(lines[2]["min_ms"], serde_json::Value::Null);
+    assert!(begin.elapsed() < Duration::from_secs(20), "the timeout is obeyed");
+
+    assert_eq!(b.json(&["ping", NOBODY, "-c", "1"]).error(1), "not_found");
+    let ourselves = b.json(&["id"]).object()["peer"].as_str().unwrap().to_owned();
+    assert_eq!(b.json(&["ping", &format!("{ourselves}@127.0.0.1:9"), "-c", "1"]).error(2), "usage");
+}
+
+#[test]
+fn bodies_of_every_kind_arrive_as_they_were() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let (up, _up_b) = (a.up(&[]), b.up(&[]));
+    let addr = up.addr();
+    b.json(&["send", &addr, "--", "--json"]).object();
+    assert_eq!(up.event("message")["body"], "--json");
+    b.json_with_input(&["send", &addr, "-", "--kind", "control"], "zwei\nZeilen ü".as_bytes());
+    let message = up.event("message");
+    assert_eq!((&message["body"], &message["kind"]), (&"zwei\nZeilen ü".into(), &"control".into()));
+    b.json_with_input(&["send", &addr, "-", "--kind", "data"], &[0xff, 0x00, 0xfe]);
+    let message = up.event("message");
+    assert_keys(&message, "event, t, peer, id, kind, body_b64");
+    assert_eq!(message["body_b64"], "/wD+");
+    let full = vec![b'x'; 65_536];
+    let said = b.json_with_input(&["send", &addr, "-"], &full);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(up.event("message")["body"].as_str().unwrap().len(), 65_536);
+    assert_eq!(
+        b.json_with_input(&["send", &addr, "-"], &[&full[..], b"x"].concat()).error(2),
+        "usage"
+    );
+    assert_eq!(b.json_with_input(&["send", &addr, "-"], &[0xff]).error(2), "usage");
+    b.json(&["send", &addr, ""]).object();
+    assert_eq!(up.event("message")["body"], "");
+}
+
+#[test]
+fn what_connect_was_told_outlasts_a_kill() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let up_a = a.up(&[]);
+    let up_b = b.up(&[]);
+    b.json(&["connect", &up_a.addr()]).object();
+    let peer = up_b.peer();
+    drop(up_b);
+    let up_b = b.up(&[]);
+    up_b.peer_event(&up_a.peer(), "connected");
+    b.json(&["disconnect", &up_a.peer()]).object();
+    up_a.peer_event(&peer, "disconnected");
+    drop(up_b);
+    let up_b = b.up(&[]);
+    assert_eq!(b.json(&["status"]).object()["peers"]["known"], 0);
+    assert_eq!(up_b.peer(), peer);
+}
+
+#[test]
+fn a_running_node_goes_on_trying_whom_connect_named() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let up_a = a.up(&[]);
+    let (peer, addr) = (up_a.peer(), up_a.addr());
+    assert_eq!(up_a.stop("TERM").0, 0);
+    let _up_b = b.up(&[]);
+    let said = b.json(&["connect", &addr, "--timeout", "0.3"]);
+    assert_eq!(said.error(1), "timeout");
+    assert!(said.err.contains("goes on trying"), "{}", said.err);
+    let info = b.json(&["peers"]).object();
+    assert_eq!((&info["peer"], &info["wanted"]), (&peer.into(), &true.into()));
+}
+
+#[test]
+fn allow_deny_and_forget_act_at_once_and_on_disk() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let us = a.init();
+    let peer = b.init();
+    let list = a.json(&["allow", "--mode", "strict"]).object();
+    assert_keys(&list, "mode, allowed, denied, learned");
+    assert_eq!(list["mode"], "strict");
+
+    let (up_a, up_b) = (a.up(&[]), b.up(&[]));
+    assert_eq!(us, up_a.peer());
+    let ping = || b.json(&["ping", &up_a.addr(), "-c", "1", "--timeout", "1"]);
+    assert_eq!(ping().error(1), "timeout", "a stranger gets silence");
+    assert_eq!(a.json(&["allow", &peer]).object()["allowed"][0], peer);
+    // The dial that got silence may still be under way; with time for another one it works.
+    assert_eq!(b.json(&["ping", &up_a.addr(), "-c", "1", "--timeout", "30"]).code, 0);
+
+    let begin = std::time::Instant::now();
+    assert_eq!(a.json(&["deny", &peer]).object()["denied"][0], peer);
+    up_b.peer_event(&us, "disconnected");
+    assert!(begin.elapsed() < Duration::from_secs(1), "gone within a second");
+    assert_eq!(ping().code, 1);
+    assert_eq!(a.json(&["ping", &up_b.addr(), "-c", "1"]).error(1), "denied");
+    let (code, _) = up_a.stop("TERM");
+    assert_eq!(code, 0);
+
+    let list = a.json(&["allow", "--list"]).object();
+    assert_eq!((&list["mode"], &list["denied"][0]), (&"strict".into(), &peer.as_str().into()));
+    let list = a.json(&["forget", &peer]).object();
+    assert_eq!(
+        (list["allowed"].as_array(), list["denied"].as_array()),
+        (Some(&vec![]), Some(&vec![]))
+    );
+    assert_eq!(a.json(&["allow", "--mode", "open"]).object()["mode"], "open");
+}
+
+#[test]
+fn an_allow_in_the_configuration_means_strict() {
+    let temp = Temp::new();
+    let (a, b, c) = (temp.data("a"), temp.data("b"), temp.data("c"));
+    let peer = b.init();
+    a.write("config.toml", &format!("allow = [\"{peer}\"]\n"));
+    let up = a.up(&[]);
+    assert_eq!(b.json(&["ping", &up.addr(), "-c", "1"]).code, 0);
+    assert_eq!(c.json(&["ping", &up.addr(), "-c", "1", "--timeout", "0.5"]).error(1), "timeout");
+    let said = a.json(&["allow", "--mode", "open"]);
+    assert_eq!(said.error(2), "usage");
+    assert!(said.err.contains("configuration"), "{}", said.err);
+}
+
+#[test]
+fn newcomers_of_mode_learn_are_noted_and_promoted() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let peer = b.init();
+    let up = a.up(&[]);
+    a.json(&["allow", "--mode", "learn"]).object();
+    assert_eq!(b.json(&["ping", &up.addr(), "-c", "1"]).code, 0);
+    up.peer_event(&peer, "disconnected");
+    drop(up);
+    assert_eq!(a.json(&["allow", "--list"]).object()["learned"][0], peer);
+    let list = a.json(&["allow", &peer]).object();
+    assert_eq!((&list["allowed"][0], list["learned"].as_array()), (&peer.into(), Some(&vec![])));
+}
+
+#[test]
+fn a_private_network_is_silent_to_the_others() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    a.json(&["init", "--network-key"]).object();
+    let up = a.up(&[]);
+    let ping = ["ping", &up.addr(), "-c", "1", "--timeout", "0.5"];
+    assert_eq!(b.json(&ping).error(1), "timeout");
+    std::fs::copy(a.file("network.key"), b.file("network.key")).unwrap();
+    assert_eq!(b.json(&ping).code, 0);
+}
+
+#[test]
+fn peers_of_the_configuration_are_dialed() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let up = a.up(&[]);
+    let listen = up.ready["listen"][0].as_str().unwrap();
+    b.write(
+        "config.toml",
+        &format!("peer = {{ peer = \"{}\", address = \"{listen}\" }}\n", up.peer()),
+    );
+    let up_b = b.up(&[]);
+    let event = up_b.peer_event(&up.peer(), "connected");
+    assert_eq!(event["origin"], "config");
+    let c = temp.data("c");
+    let up_c = c.up(&["--peer", &up.addr()]);
+    up_c.peer_event(&up.peer(), "connected");
+}
