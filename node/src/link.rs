@@ -16,7 +16,7 @@ use crate::peers::LinkId;
 use crate::protocols::{self, Builtin};
 use crate::stream::Stream;
 
-/// How long a peer may take for the header of a stream that it opened. SPEC §6.3.
+/// How long a peer may take for the header of a stream that it opened. SPEC §6.7.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 
 /// How long handlers may go on when their connection is gone.

@@ -1,7 +1,8 @@
 //! The table of known peers: who is there, who is wanted, which connection of several is kept.
 //!
 //! *Purpose*: turn what happens to dials and connections into the state of each peer, and what is
-//! wanted of peers into dials and closes. SPEC §8 has the rule for two connections to one peer.
+//! wanted of peers into dials and closes. SPEC §8.5 has the rule for two connections to one
+//! peer.
 //!
 //! *Inputs*: peers and addresses that somebody named, wishes, verdicts of the allowlist, dials that
 //! failed, connections that were confirmed, closed, used or drained, and the time.
@@ -28,8 +29,8 @@ use std::time::Instant;
 use pinhole_proto::{Candidate, PeerId};
 
 use self::entry::{Dialing, Entry};
+pub use self::link::{DRAIN_TIME, IDLE_TIME, LINGER_TIME, LinkId, LinkTimes, LinkUp};
 use self::link::{DrainStep, Link};
-pub use self::link::{LinkId, LinkTimes, LinkUp};
 pub use self::state::{Origin, PeerState, Reason};
 pub use self::surface::{
     CloseReason, DialAnswer, DialId, PeerCommand, PeerEvent, PeerRecord, PeerRefused, PeersConfig,

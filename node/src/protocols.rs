@@ -1,4 +1,4 @@
-//! The protocols that every node serves (shell). SPEC §7, and §8 for `drain/1`.
+//! The protocols that every node serves (shell). SPEC §7.
 
 pub(crate) mod drain;
 pub(crate) mod identify;

@@ -1,4 +1,4 @@
-//! One confirmed connection of a peer, and which of several is kept. SPEC §8.
+//! One confirmed connection of a peer, and which of several is kept. SPEC §8.5.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -32,13 +32,18 @@ pub struct LinkTimes {
 
 impl Default for LinkTimes {
     fn default() -> Self {
-        Self {
-            idle: Duration::from_secs(60),
-            drain: Duration::from_secs(10),
-            linger: Duration::from_secs(1),
-        }
+        Self { idle: IDLE_TIME, drain: DRAIN_TIME, linger: LINGER_TIME }
     }
 }
+
+/// Without use, until the dialer closes a connection that it does not want. SPEC §8.6.
+pub const IDLE_TIME: Duration = Duration::from_secs(60);
+
+/// Until a duplicate is closed by its dialer, whatever still runs on it. SPEC §8.5.
+pub const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// After the last use of a duplicate, so that lost packets can be sent again. SPEC §8.5.
+pub const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// What a draining link needs now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

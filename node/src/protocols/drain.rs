@@ -1,4 +1,4 @@
-//! `drain/1`: the acceptor of a duplicate connection uses it no more. SPEC §8.
+//! `drain/1`: the acceptor of a duplicate connection uses it no more. SPEC §7.5.
 //!
 //! An empty stream from the acceptor to the dialer. It is sent after the last stream that either end
 //! opened has ended on the acceptor's side, so that the dialer can close the connection and
