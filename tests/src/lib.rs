@@ -3,6 +3,10 @@
 //! `chaos` (real programs that are killed).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+pub mod endpoints;
+pub mod forwarder;
+pub mod machine;
+pub mod probes;
 pub mod seeds;
 pub mod world;
 

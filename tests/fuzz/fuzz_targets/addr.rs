@@ -1,0 +1,23 @@
+//! Addresses as text. SPEC §3.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pinhole_fuzz::planted;
+use pinhole_proto::{Candidate, MAX_CANDIDATES, PeerAddr};
+
+fuzz_target!(|text: &str| {
+    match text.parse::<PeerAddr>() {
+        Ok(addr) => {
+            assert!(addr.candidates.len() <= MAX_CANDIDATES);
+            let canonical = addr.to_string();
+            assert_eq!(canonical.parse().as_ref(), Ok(&addr), "{canonical}");
+            assert_eq!(canonical.parse::<PeerAddr>().map(|a| a.to_string()), Ok(canonical));
+            for line in addr.lines() {
+                assert!(line.parse::<PeerAddr>().is_ok(), "{line}");
+            }
+            let relays = addr.candidates.iter().filter(|c| matches!(c, Candidate::Relay { .. }));
+            planted(relays.count() == 1 && addr.candidates.len() == 2);
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+});
