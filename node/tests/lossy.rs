@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // tests are shells
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +23,11 @@ async fn lossy(to: SocketAddr, one_in: u64, seed: u64) -> SocketAddr {
         let mut backs = HashMap::new();
         let mut buffer = [0; 2048];
         while let Ok((len, from)) = front.recv_from(&mut buffer).await {
-            if !backs.contains_key(&from) {
+            if let Entry::Vacant(new) = backs.entry(from) {
                 let back = Arc::new(UdpSocket::bind(("127.0.0.1", 0)).await.unwrap());
                 back.connect(to).await.unwrap();
                 tokio::spawn(answers(back.clone(), front.clone(), from, one_in, seed + 1));
-                backs.insert(from, back);
+                new.insert(back);
             }
             if !rng.next_u64().is_multiple_of(one_in) {
                 let _ = backs[&from].send(&buffer[..len]).await;
