@@ -293,7 +293,7 @@ impl Builder {
     }
 }
 
-/// Dials the wanted peers; one that cannot be taken stops the start.
+/// Dials the wanted peers; too many of them stop the start.
 async fn want(node: &Node, wanted: Vec<PeerAddr>) -> Result<(), StartError> {
     for addr in wanted {
         let peer = addr.peer;
@@ -302,9 +302,12 @@ async fn want(node: &Node, wanted: Vec<PeerAddr>) -> Result<(), StartError> {
         // A driver that has ended already says so through the node.
         if node.inner().requests.send(request).await.is_ok()
             && let Ok(Err(why)) = answer.await
-            && why != PeerRefused::Ourselves
         {
-            return Err(StartError::Peer { peer, why });
+            if why != PeerRefused::Ourselves {
+                return Err(StartError::Peer { peer, why });
+            }
+            let what = format!("the wanted peer {peer} is this node itself");
+            node.report_problem(what, "take it out of the list of peers");
         }
     }
     Ok(())

@@ -25,6 +25,9 @@ use crate::protocols::{Builtin, drain};
 /// How long streams may go on when the node is closed.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
+/// How long an aborted task may take to notice.
+const TASK_GRACE: Duration = Duration::from_millis(500);
+
 /// Early requests of one inbound connection that are served at a time.
 const MAX_EARLY: usize = 16;
 
@@ -385,17 +388,23 @@ impl Driver {
         self.inner.emit(Event::Peer { peer, state, was, reason, path, addr, rtt, origin });
     }
 
-    /// Lets streams end for a while, closes all connections and ends all tasks.
+    /// Lets streams end for a while, closes all connections and ends all tasks. Nobody gets a new
+    /// stream meanwhile.
     async fn stop(mut self, code: CloseCode, grace: Duration) {
+        self.inner.forget_kept();
+        for link in self.links.values() {
+            link.set_draining(true);
+        }
         let unused = async {
             while self.links.values().any(|link| link.usage().0 > 0) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                self.dry.notified().await;
             }
         };
         // What is not done by then is cut off.
         let _ = tokio::time::timeout(grace, unused).await;
         self.endpoint.close(code).await;
-        self.tasks.shutdown().await;
+        // A task that does not end holds nothing of ours any more.
+        let _ = tokio::time::timeout(TASK_GRACE, self.tasks.shutdown()).await;
     }
 }
 

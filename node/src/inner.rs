@@ -120,6 +120,10 @@ impl Inner {
         };
     }
 
+    pub(crate) fn forget_kept(&self) {
+        self.links.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// How long a frame of `protocol` may be; `None` if we do not serve it.
     pub(crate) fn frame_limit(&self, protocol: &Protocol) -> Option<usize> {
         Builtin::find(protocol)
@@ -173,7 +177,7 @@ impl Inner {
         let counters = self.transport_counters();
         let handshake_counter = self.handshake_counter();
         *lock(&self.endpoint) = Bound::Closed { counters, handshake_counter };
-        self.links.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.forget_kept();
         if let Some(inbox) = &self.inbox {
             inbox.close();
         }

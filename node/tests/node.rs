@@ -484,6 +484,14 @@ async fn starts_that_fail() {
     assert!(matches!(builtin, Err(StartError::Protocol(_))));
 }
 
+#[tokio::test]
+async fn a_node_that_is_to_dial_itself_says_so_and_starts() {
+    let key = || pinhole_node::SecretKey::from_seed(seed()).unwrap();
+    let node = start(local().secret_key(key()).peer(key().peer_id())).await;
+    assert!(node.status().await.problems[0].contains("this node itself"));
+    assert!(node.peers().await.is_empty());
+}
+
 #[test]
 fn a_node_needs_a_runtime() {
     let mut start = std::pin::pin!(local().start());
