@@ -27,7 +27,8 @@ def main(arguments=None):
     if not direct:
         sys.exit("an address of the form PEER@HOST:PORT is needed")
     host, port = direct[0].host, direct[0].port
-    key = identity.Key.from_seed(bytes.fromhex(options.seed)) if options.seed else identity.Key.new()
+    seed = options.seed and bytes.fromhex(options.seed)
+    key = identity.Key.from_seed(seed) if seed else identity.Key.new()
     network = identity.Network.public()
     if options.network_key:
         with open(options.network_key, encoding="ascii") as file:

@@ -12,14 +12,14 @@ from aioquic.quic.packet import QuicPacketType, pull_quic_header
 import frames
 import handshake
 import messages
-import quic
+import roles
 from errors import SpecError
 
 
 class Responder:
     """Accepts whoever completes the handshake; `messages` is what was received."""
 
-    def __init__(self, key, network, *, kind=quic.ResponderConnection, early=True, retry=None):
+    def __init__(self, key, network, *, kind=roles.ResponderConnection, early=True, retry=None):
         self.key = key
         self.network = network
         self.kind = kind
@@ -95,7 +95,7 @@ class Responder:
         salt = handshake.initial_salt(self.network.key, self.key.peer_id)
         new_cid = os.urandom(8)
         self.retried[new_cid] = header.destination_cid
-        packet = quic.encode_retry(salt, self.network.version, header, new_cid, b"token")
+        packet = roles.encode_retry(salt, self.network.version, header, new_cid, b"token")
         for changed in self.retry(packet):
             self.socket.sendto(changed, source)
 

@@ -11,16 +11,17 @@ from aioquic.quic.packet import pull_quic_header
 import handshake
 import identity
 import quic
+import roles
 
 
 def pair(*, early=True, network=None, dialed=None):
     network = network or identity.Network.public()
     key = identity.Key.new()
     peer = dialed or key.peer_id
-    dialer = quic.DialerConnection(identity.Key.new(), peer, network.key, network.version)
+    dialer = roles.DialerConnection(identity.Key.new(), peer, network.key, network.version)
     first = dialer.send()
     header = pull_quic_header(Buffer(data=first[0]))
-    responder = quic.ResponderConnection(
+    responder = roles.ResponderConnection(
         key, network.key, network.version, header, early=early
     )
     return dialer, responder, first
@@ -59,7 +60,7 @@ class Roles(unittest.TestCase):
             with self.subTest(accepted=early):
                 network = identity.Network.public()
                 key = identity.Key.new()
-                dialer = quic.DialerConnection(
+                dialer = roles.DialerConnection(
                     identity.Key.new(), key.peer_id, network.key, network.version
                 )
                 stream = dialer.open_stream()
@@ -67,7 +68,7 @@ class Roles(unittest.TestCase):
                 first = dialer.send()
                 self.assertEqual(len(first), 1)
                 header = pull_quic_header(Buffer(data=first[0]))
-                responder = quic.ResponderConnection(
+                responder = roles.ResponderConnection(
                     key, network.key, network.version, header, early=early
                 )
                 exchange(dialer, responder, first)
@@ -90,14 +91,14 @@ class Roles(unittest.TestCase):
         other = identity.Network(os.urandom(32))
         cases = [pair(dialed=identity.Key.new().peer_id)]
         key = identity.Key.new()
-        dialer = quic.DialerConnection(
+        dialer = roles.DialerConnection(
             identity.Key.new(), key.peer_id, other.key, identity.Network.public().version
         )
         first = dialer.send()
         header = pull_quic_header(Buffer(data=first[0]))
         public = identity.Network.public()
         cases.append(
-            (dialer, quic.ResponderConnection(key, public.key, public.version, header), first)
+            (dialer, roles.ResponderConnection(key, public.key, public.version, header), first)
         )
         for dialer, responder, first in cases:
             exchange(dialer, responder, first)
