@@ -136,7 +136,7 @@ pub enum RequestError {
     #[error("the request failed: {0}")]
     Stream(#[from] StreamError),
     /// The reply took too long.
-    #[error("no reply within {} s; the peer is slow or away, try again", .0.as_secs_f32())]
+    #[error("no reply within {0:?}; the peer is slow or away, try again")]
     Timeout(Duration),
     /// The peer ended the stream without a reply.
     #[error("the peer ended the exchange without a reply")]
