@@ -86,7 +86,7 @@ impl Folder {
         if let Some(key) = self.key()? {
             return Ok(key);
         }
-        let key = SecretKey::generate(|seed| fill(seed));
+        let key = SecretKey::generate(fill);
         if write_secret(&self.file(KEY), &key.seed())? {
             return Ok(key);
         }

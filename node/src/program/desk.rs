@@ -137,9 +137,10 @@ impl Desk {
     }
 
     async fn peers(&self, replies: &mut Replies) -> Result<(), Failure> {
-        let mut peers = self.node.peers().await;
-        peers.sort_by_key(|info| (info.addr.is_none(), info.peer));
-        for info in peers {
+        // The connected ones come first.
+        let (connected, others): (Vec<_>, Vec<_>) =
+            self.node.peers().await.into_iter().partition(|info| info.addr.is_some());
+        for info in connected.into_iter().chain(others) {
             replies.answer(Answer { shape: Shape::Peer, json: peer(info) }).await?;
         }
         Ok(())

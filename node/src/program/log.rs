@@ -41,9 +41,8 @@ struct Stderr {
 
 impl Subscriber for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // quinn at debug and below speaks of packets; that is for -vv.
-        let ours =
-            metadata.target().starts_with("pinhole") || metadata.target().starts_with("node");
+        // The libraries beneath speak of single packets; that is for -vv.
+        let ours = metadata.target().starts_with("pinhole");
         let limit = if ours || self.level == LevelFilter::TRACE {
             self.level
         } else {

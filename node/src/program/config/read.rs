@@ -31,7 +31,6 @@ pub(super) fn read(text: &str, folder: &Path) -> (Settings, Vec<Problem>) {
             reader.entry(name.get_ref(), name.span().start, value);
         }
     }
-    reader.problems.sort_by_key(|problem| (problem.line, problem.column));
     (reader.settings, reader.problems)
 }
 
@@ -258,7 +257,11 @@ impl Reader<'_> {
         hint: impl Into<String>,
     ) {
         let (line, column) = position(self.text, at);
-        self.problems.push(Problem { level, line, column, what: what.into(), hint: hint.into() });
+        let problem = Problem { level, line, column, what: what.into(), hint: hint.into() };
+        // In the order of the file; the parser's table is in another.
+        let before = |other: &Problem| (other.line, other.column) <= (line, column);
+        let index = self.problems.partition_point(before);
+        self.problems.insert(index, problem);
     }
 }
 
