@@ -5,7 +5,9 @@
 
 pub mod endpoints;
 pub mod forwarder;
+pub mod flood;
 pub mod machine;
+pub mod node;
 pub mod probes;
 pub mod seeds;
 pub mod world;

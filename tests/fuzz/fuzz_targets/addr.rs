@@ -15,8 +15,8 @@ fuzz_target!(|text: &str| {
             for line in addr.lines() {
                 assert!(line.parse::<PeerAddr>().is_ok(), "{line}");
             }
-            let relays = addr.candidates.iter().filter(|c| matches!(c, Candidate::Relay { .. }));
-            planted(relays.count() == 1 && addr.candidates.len() == 2);
+            let odd = |c: &Candidate| matches!(c, Candidate::Relay { port: 1..100, .. });
+            planted(addr.candidates.iter().any(odd));
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }

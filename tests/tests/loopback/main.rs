@@ -1,4 +1,5 @@
 //! Tier loopback: real sockets and, further down, the real program.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+mod flood;
 mod scanner;
