@@ -42,23 +42,29 @@ fn called(name: Option<OsString>) -> String {
 
 fn start(typed: Typed, program: &str, output: Output) -> Result<(), End> {
     if typed.has("version") {
-        return output.line(&format!("{program} {}", env!("CARGO_PKG_VERSION")));
+        let version = env!("CARGO_PKG_VERSION");
+        return output.either(&object! { "version": version }, &format!("{program} {version}\n"));
     }
     let Some(spec) = typed.command else {
         if typed.has("help") {
-            return output.text(&help::screen(program));
+            return text(&output, &help::screen(program));
         }
         return Err(End::Failed(Failure::usage(format!(
             "a command is missing; `{program} --help` lists them"
         ))));
     };
     if typed.has("help") {
-        return output.text(&help::of(program, spec));
+        return text(&output, &help::of(program, spec));
     }
     typed.check_operands(program)?;
     let verbosity = typed.verbosity()?;
     log::start(verbosity, spec.name != "up");
     Command { program, spec, typed, output }.run()
+}
+
+/// A text that is meant for people or shells, also when programs ask.
+fn text(output: &Output, text: &str) -> Result<(), End> {
+    output.either(&object! { "text": text }, text)
 }
 
 struct Command<'a> {
@@ -76,7 +82,7 @@ impl Command<'_> {
             "id" => offline::id(&self.folder()?, &self.output),
             "completions" => {
                 let shell = self.operand(0)?;
-                self.output.text(&completions::script(&shell, self.program)?)
+                text(&self.output, &completions::script(&shell, self.program)?)
             }
             "find" | "dht" | "relay" | "top" => Err(End::Failed(self.absent()?)),
             _ => self.run_async(),
@@ -425,6 +431,9 @@ impl Tally {
             "avg_ms": shown(average),
             "max_ms": shown(self.max),
         };
+        if !output.json && self.sent() == 0 {
+            return Ok(());
+        }
         output.either(&sum, &(text + "\n"))
     }
 }

@@ -239,7 +239,6 @@ impl Desk {
 
     async fn disconnect(&self, peer: PeerId) -> Result<Json, Failure> {
         let known = self.node.peer(peer).await;
-        let idle = known.as_ref().is_none_or(|info| info.addr.is_none() && !info.wanted);
         self.node.disconnect(peer).await;
         let _files = self.files.lock().await;
         let mut wanted = load_wanted(&self.folder)?.value;
@@ -247,7 +246,7 @@ impl Desk {
         wanted.retain(|other| other.peer != peer);
         if wanted.len() < before {
             save_wanted(&self.folder, &wanted)?;
-        } else if idle && known.is_none() {
+        } else if known.is_none() {
             return Err(Failure::new(
                 Kind::NotFound,
                 format!("this node does not know {peer}; `peers` lists whom it knows"),

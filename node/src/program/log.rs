@@ -42,7 +42,8 @@ struct Stderr {
 impl Subscriber for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // The libraries beneath speak of single packets; that is for -vv.
-        let ours = metadata.target().starts_with("pinhole");
+        let target = metadata.target();
+        let ours = target.starts_with("pinhole") || target.starts_with("node::");
         let limit = if ours || self.level == LevelFilter::TRACE {
             self.level
         } else {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinhole_node::allowlist::{Allowlist, Mode};
-use pinhole_node::{BindError, Builder, Events, Limits, Node, StartError};
+use pinhole_node::{BindError, Builder, Events, Limits, Node, PeerId, StartError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -16,7 +16,7 @@ use super::failure::{Failure, Kind};
 use super::offline::CONFIG;
 use super::output::unix_micros;
 use super::settings::{self, DEFAULT_PORT, Settings};
-use super::state::{load_allowlist, load_counter, load_wanted, save_counter};
+use super::state::{Counter, load_allowlist, load_counter, load_wanted, save_counter};
 
 /// A node that runs on a data folder and answers commands.
 pub(crate) struct Running {
@@ -64,11 +64,12 @@ pub(crate) async fn temporary(folder: &Folder) -> Result<Running, Failure> {
     let lock = folder.lock()?;
     let config = Config::load(None, folder.file(CONFIG))?;
     config.errors()?;
-    let troubles = troubles_of(&config);
     let mut settings = config.settings;
     settings.listen = vec![settings::any_v6(0), settings::any_v4(0)];
+    // What a lasting node does about its peers, and what it lacks, is not this one's concern.
     settings.peers.clear();
-    start(folder, lock, settings, troubles, true).await
+    settings.absent.clear();
+    start(folder, lock, settings, Vec::new(), true).await
 }
 
 async fn lock_patiently(folder: &Folder) -> Result<Lock, Failure> {
@@ -100,31 +101,25 @@ async fn start(
     folder: &Folder,
     lock: Lock,
     settings: Settings,
-    mut troubles: Vec<Trouble>,
+    config_troubles: Vec<Trouble>,
     temporary: bool,
 ) -> Result<Running, Failure> {
     let key = folder.key_or_new()?;
     let counter = load_counter(folder)?;
     let allowlist = load_allowlist(folder)?;
     let wanted = load_wanted(folder)?;
+    let mut troubles = config_troubles;
     for trouble in [counter.trouble, allowlist.trouble, wanted.trouble].into_iter().flatten() {
         let hint = "if that came by itself, look after the disk".to_owned();
         troubles.push(Trouble { what: trouble, hint });
     }
-    troubles.extend(settings.absent.iter().map(|feature| Trouble {
-        what: format!("{feature} is not in this version"),
-        hint: "the node runs without it".to_owned(),
-    }));
-    let us = key.peer_id();
-    if settings.peers.iter().any(|addr| addr.peer == us) {
-        let hint = "take it out of the list of peers".to_owned();
-        troubles.push(Trouble { what: "a peer to dial is this node itself".to_owned(), hint });
-    }
+    troubles.extend(asked_in_vain(&settings, key.peer_id()));
 
-    save_counter(folder, reserved(counter.value))?;
+    let floor = floor(counter.value, unix_micros());
+    save_counter(folder, reserved(floor))?;
     let builder = builder(folder, &settings)?
         .secret_key(key)
-        .counter_floor(counter.value)
+        .counter_floor(floor)
         .allowlist(effective(allowlist.value, &settings));
     let node = listening(builder, &settings).start().await.map_err(start_failure)?;
     let events = node.events();
@@ -150,6 +145,19 @@ async fn start(
     let control = tokio::spawn(control.serve(desk.clone()));
     let counter = tokio::spawn(keep_counter(folder.clone(), node.clone()));
     Ok(Running { node, events, desk, control, counter, folder: folder.clone(), _lock: lock })
+}
+
+/// What the settings ask for and will not get.
+fn asked_in_vain(settings: &Settings, us: PeerId) -> Vec<Trouble> {
+    let absent = settings.absent.iter().map(|feature| Trouble {
+        what: format!("{feature} is not in this version"),
+        hint: "the node runs without it".to_owned(),
+    });
+    let ourselves = settings.peers.iter().filter(|addr| addr.peer == us).map(|_| Trouble {
+        what: "a peer to dial is this node itself".to_owned(),
+        hint: "take it out of the list of peers".to_owned(),
+    });
+    absent.chain(ourselves).collect()
 }
 
 fn builder(folder: &Folder, settings: &Settings) -> Result<Builder, Failure> {
@@ -221,20 +229,39 @@ fn start_failure(error: StartError) -> Failure {
     Failure::new(kind, error.to_string())
 }
 
-/// How far ahead of what was used the stored counter is: a crash and a clock that went back
-/// meanwhile must not bring an old value again. SPEC §5.3.
-const RESERVE_MICROS: u64 = 24 * 3_600_000_000;
-/// More dials than this does no node make before it stores the counter again.
+/// How far ahead of the clock a running node reserves handshake counters: a crash and a clock that
+/// went back meanwhile must not bring an old value again. SPEC §5.3.
+const RESERVE: u64 = 24 * 3_600_000_000;
+/// More dials than this does no node make before it reserves again.
 const RESERVE_DIALS: u64 = 1_000_000_000;
-const STORE_COUNTER: Duration = Duration::from_secs(12 * 3_600);
+/// How often a running node reserves again.
+const RESERVE_AGAIN: Duration = Duration::from_secs(12 * 3_600);
+/// How far a clock is believed to go back that is not plainly wrong.
+const CLOCK_SLACK: u64 = 600_000_000;
 
-fn reserved(used: u64) -> u64 {
-    unix_micros().saturating_add(RESERVE_MICROS).max(used.saturating_add(RESERVE_DIALS))
+fn reserved(used: u64) -> Counter {
+    let ahead = unix_micros().saturating_add(RESERVE);
+    Counter::Reserved(ahead.max(used.saturating_add(RESERVE_DIALS)))
+}
+
+/// What the counter starts above, at this time in microseconds.
+///
+/// A killed node followed the clock far below what it had reserved. Where the clock is later than
+/// when it reserved, its values were earlier than now, give or take the slack; where it is not, all of the
+/// reserve counts as used.
+fn floor(stored: Counter, now: u64) -> u64 {
+    match stored {
+        Counter::Used(value) => value,
+        Counter::Reserved(value) if now >= value.saturating_sub(RESERVE) => {
+            value.min(now.saturating_add(CLOCK_SLACK))
+        }
+        Counter::Reserved(value) => value,
+    }
 }
 
 async fn keep_counter(folder: Folder, node: Node) {
     loop {
-        tokio::time::sleep(STORE_COUNTER).await;
+        tokio::time::sleep(RESERVE_AGAIN).await;
         if let Err(failure) = save_counter(&folder, reserved(node.handshake_counter())) {
             node.report_problem(failure.message, "make room on the disk");
         }
@@ -248,7 +275,9 @@ impl Running {
         self.control.abort();
         self.counter.abort();
         let closed = self.node.close().await;
-        if let Err(failure) = save_counter(&self.folder, self.node.handshake_counter()) {
+        if let Err(failure) =
+            save_counter(&self.folder, Counter::Used(self.node.handshake_counter()))
+        {
             tracing::warn!("{failure}");
         }
         closed.map_err(|error| Failure::new(Kind::NotRunning, error.to_string()))
@@ -262,5 +291,43 @@ impl Running {
         if let Err(failure) = self.close().await {
             tracing::warn!("{failure}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000_000_000;
+
+    #[test]
+    fn the_counter_never_goes_back() {
+        let after_clean_end = floor(Counter::Used(NOW), NOW - RESERVE);
+        assert_eq!(after_clean_end, NOW, "whatever the clock says");
+        let killed = Counter::Reserved(NOW + RESERVE);
+        assert_eq!(floor(killed, NOW + 5), NOW + 5 + CLOCK_SLACK, "near the clock");
+        assert_eq!(floor(killed, NOW - 5), NOW + RESERVE, "a clock that went back is not used");
+        assert_eq!(floor(killed, 0), NOW + RESERVE);
+        assert_eq!(floor(killed, NOW + 2 * RESERVE), NOW + RESERVE, "the clock is past it all");
+    }
+
+    #[test]
+    fn the_reserve_lies_ahead_of_clock_and_use() {
+        let Counter::Reserved(value) = reserved(0) else { panic!("it is reserved") };
+        assert!(value > unix_micros() + RESERVE / 2);
+        assert_eq!(reserved(u64::MAX), Counter::Reserved(u64::MAX));
+        assert_eq!(reserved(u64::MAX / 2), Counter::Reserved(u64::MAX / 2 + RESERVE_DIALS));
+    }
+
+    #[test]
+    fn what_is_denied_on_disk_stays_denied_when_the_configuration_allows_it() {
+        let peer: PeerId =
+            "pin178yhzfdz0055n2y9j2gntumngvlj2tw6y44wxj7m4hkknax64g8qpgrn44".parse().unwrap();
+        let settings = Settings { allow: vec![peer], strict: true, ..Settings::default() };
+        let list = effective(Allowlist::default(), &settings);
+        assert!(list.mode() == Mode::Strict && list.admits(&peer));
+        let mut denied = Allowlist::default();
+        denied.handle_deny(peer).unwrap();
+        assert!(!effective(denied, &settings).admits(&peer));
     }
 }

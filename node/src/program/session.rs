@@ -122,6 +122,10 @@ async fn exchange(
             Some(Line::Taken) => taken = true,
             Some(Line::Answer(answer)) => each(answer)?,
             Some(Line::Done) => return Ok(Some(Asked::Done)),
+            // The node was stopped under the request.
+            Some(Line::Error(failure)) if taken && failure.kind == Kind::NotRunning => {
+                return Ok(Some(Asked::Interrupted));
+            }
             Some(Line::Error(failure)) => return Err(End::Failed(failure)),
             None if taken => return Ok(Some(Asked::Interrupted)),
             None => return Ok(None),

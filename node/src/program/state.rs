@@ -78,21 +78,39 @@ pub(crate) fn save_wanted(folder: &Folder, peers: &[PeerAddr]) -> Result<(), Fai
     save(&folder.file(PEERS), PEERS, &lines)
 }
 
-/// Reads the value that the handshake counter starts above. SPEC §5.3.
-pub(crate) fn load_counter(folder: &Folder) -> Result<Loaded<u64>, Failure> {
-    let loaded = load(&folder.file(COUNTER), COUNTER, |entries| match entries {
-        [("floor", value)] => value.parse().map_err(|_| format!("`{value:.30}` is no number")),
-        _ => Err("it has to hold one entry `floor`".to_owned()),
+/// What is stored of the handshake counter. SPEC §5.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counter {
+    /// The node ended cleanly, and this was the last value that it used.
+    Used(u64),
+    /// The node runs, or was killed; it used no greater value than this.
+    Reserved(u64),
+}
+
+/// Reads what is stored of the handshake counter.
+pub(crate) fn load_counter(folder: &Folder) -> Result<Loaded<Counter>, Failure> {
+    let loaded = load(&folder.file(COUNTER), COUNTER, |entries| {
+        let &[(word, value)] = entries else { return Err("it has to hold one entry".to_owned()) };
+        let value = value.parse().map_err(|_| format!("`{value:.30}` is no number"))?;
+        match word {
+            "used" => Ok(Counter::Used(value)),
+            "reserved" => Ok(Counter::Reserved(value)),
+            other => Err(format!("there is no entry `{other}`")),
+        }
     })?;
     let trouble = loaded.trouble.map(|trouble| {
         format!("{trouble}; if this machine's clock is behind, peers stay silent until it is right")
     });
-    Ok(Loaded { value: loaded.value.unwrap_or(0), trouble })
+    Ok(Loaded { value: loaded.value.unwrap_or(Counter::Used(0)), trouble })
 }
 
-/// Writes the value that the handshake counter starts above.
-pub(crate) fn save_counter(folder: &Folder, floor: u64) -> Result<(), Failure> {
-    save(&folder.file(COUNTER), COUNTER, &[format!("floor {floor}")])
+/// Stores the handshake counter.
+pub(crate) fn save_counter(folder: &Folder, counter: Counter) -> Result<(), Failure> {
+    let entry = match counter {
+        Counter::Used(value) => format!("used {value}"),
+        Counter::Reserved(value) => format!("reserved {value}"),
+    };
+    save(&folder.file(COUNTER), COUNTER, &[entry])
 }
 
 const COUNTER: &str = "counter";
@@ -281,11 +299,15 @@ mod tests {
     fn the_counter_comes_back() {
         let temp = TempDir::new();
         let folder = folder(&temp);
-        assert_eq!(load_counter(&folder).unwrap().value, 0);
-        save_counter(&folder, u64::MAX).unwrap();
-        assert_eq!(load_counter(&folder).unwrap().value, u64::MAX);
-        fs::write(folder.file(COUNTER), "pinhole counter 1\nfloor -1\nend\n").unwrap();
-        assert!(load_counter(&folder).unwrap().trouble.unwrap().contains("clock"));
+        assert_eq!(load_counter(&folder).unwrap().value, Counter::Used(0));
+        for counter in [Counter::Used(7), Counter::Reserved(u64::MAX)] {
+            save_counter(&folder, counter).unwrap();
+            assert_eq!(load_counter(&folder).unwrap().value, counter);
+        }
+        fs::write(folder.file(COUNTER), "pinhole counter 1\nused -1\nend\n").unwrap();
+        let loaded = load_counter(&folder).unwrap();
+        assert_eq!(loaded.value, Counter::Used(0));
+        assert!(loaded.trouble.unwrap().contains("clock"));
     }
 
     #[test]
