@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
 pub mod endpoints;
-pub mod forwarder;
 pub mod flood;
+pub mod forwarder;
 pub mod machine;
 pub mod node;
 pub mod probes;

@@ -117,7 +117,12 @@ impl TestNode {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         Self {
             peer: text(&ready["peer"]).parse().unwrap(),
-            listen: ready["listen"].as_array().unwrap().iter().map(|a| text(a).parse().unwrap()).collect(),
+            listen: ready["listen"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|a| text(a).parse().unwrap())
+                .collect(),
             dir: dir.to_owned(),
             child,
             events: printed,
@@ -143,15 +148,14 @@ impl TestNode {
     /// Waits until the node says that `peer` has this state.
     pub fn wait_state(&self, peer: PeerId, state: &str) -> Value {
         let peer = peer.to_string();
-        self.wait_event("peer", |event| {
-            event["peer"] == peer.as_str() && event["state"] == state
-        })
+        self.wait_event("peer", |event| event["peer"] == peer.as_str() && event["state"] == state)
     }
 
     /// Runs a command that uses this node; the lines of its stdout, and whether it exited with 0.
     pub fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> (Vec<Value>, bool) {
         let mut command = Command::new(program());
-        let output = command.args(words).arg("--json").arg("--data").arg(&self.dir).output().unwrap();
+        let output =
+            command.args(words).arg("--json").arg("--data").arg(&self.dir).output().unwrap();
         let stdout = String::from_utf8(output.stdout).unwrap();
         let lines = stdout.lines().map(|line| serde_json::from_str(line).unwrap());
         (lines.collect(), output.status.success())

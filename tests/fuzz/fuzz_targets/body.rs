@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
         1 => drop(check::<IdentifyRequest>(body)),
         2 => {
             if let Some(reply) = check::<IdentifyReply>(body) {
-                planted(!reply.listen.is_empty() && reply.observed.port() & 0x7f == 77);
+                planted(!reply.listen.is_empty() && reply.observed.port() & 7 == 5);
             }
         }
         3 => drop(check::<Message>(body)),
