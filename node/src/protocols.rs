@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use pinhole_proto::message::{Deliver, Exchange, Identify, Ping};
 use pinhole_proto::{Protocol, StreamCode, decode, encode};
-use pinhole_transport::IdempotentProtocol;
+use pinhole_transport::{IdempotentProtocol, StreamError};
 
 pub(crate) use self::message::Inbox;
 use crate::error::RequestError;
@@ -81,7 +81,7 @@ pub(crate) async fn serve_request(mut stream: Stream, answer: &AnswerFn) {
     let reply = answer(request).await;
     if stream.send(&reply).await.is_ok() {
         // An error says that the peer has gone.
-        let _ = stream.finish().await;
+        let _ = stream.end().await;
     }
 }
 
@@ -115,7 +115,7 @@ async fn reply<E: Exchange>(mut stream: Stream, reply: &E::Reply) {
         Ok(frame) => {
             let sent = async {
                 stream.send(&frame).await?;
-                stream.finish().await
+                stream.end().await
             };
             let _ = sent.await;
         }
@@ -144,5 +144,8 @@ pub(crate) async fn ask<E: Exchange>(
 pub(crate) async fn exchange(stream: &mut Stream, frame: &[u8]) -> Result<Vec<u8>, RequestError> {
     stream.send(frame).await?;
     stream.finish().await?;
-    stream.recv().await?.ok_or(RequestError::NoReply)
+    match stream.recv_only().await {
+        Err(StreamError::Ended) => Err(RequestError::NoReply),
+        reply => Ok(reply?),
+    }
 }

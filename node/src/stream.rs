@@ -58,6 +58,23 @@ impl Stream {
         self.inner.recv().await
     }
 
+    /// The only frame of the peer's direction, once that has ended: the whole of a request or a
+    /// reply. The stream is refused as malformed if there is more or none.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn recv_only(&mut self) -> Result<Vec<u8>, StreamError> {
+        self.inner.recv_only().await
+    }
+
+    /// Ends our direction and waits until the peer has ended its own.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn end(&mut self) -> Result<(), StreamError> {
+        self.inner.end().await
+    }
+
     /// Ends our direction; what was sent still arrives.
     ///
     /// # Errors

@@ -86,7 +86,7 @@ async fn talk(from: Node, to: PeerAddr) {
 
 /// What was opened on the connection that is given up arrives too: its dialer closes it only when
 /// the acceptor has said that it is done.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_on_the_connection_that_is_given_up() {
     let round = async |seed: u64| {
         let (left, right) = (node().await, node().await);

@@ -1,10 +1,15 @@
 //! An established connection (shell).
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use pinhole_proto::{CloseCode, PeerId, Protocol};
-use quinn::{SendDatagramError, VarInt};
+use quinn::{RecvStream, SendDatagramError, SendStream, VarInt};
 
 use crate::{
     Closed, DatagramError, Offer, Stream, StreamError, Suite, lock, paths::DialId, socket::Shared,
@@ -21,6 +26,8 @@ struct Inner {
     id: u64,
     dial: Option<DialId>,
     shared: Arc<Shared>,
+    /// A stream that was taken off quinn's queue while the confirmation came.
+    held: Mutex<Option<(SendStream, RecvStream)>>,
 }
 
 impl Drop for Inner {
@@ -61,11 +68,16 @@ impl Connection {
         dial: Option<DialId>,
         shared: Arc<Shared>,
     ) -> Self {
-        Self(Arc::new(Inner { quinn, peer, id, dial, shared }))
+        Self(Arc::new(Inner { quinn, peer, id, dial, shared, held: Mutex::new(None) }))
     }
 
     pub(crate) fn quinn(&self) -> &quinn::Connection {
         &self.0.quinn
+    }
+
+    /// Gives back a stream that is to be accepted first.
+    pub(crate) fn hold(&self, send: SendStream, recv: RecvStream) {
+        *lock(&self.0.held) = Some((send, recv));
     }
 
     /// The peer, proven by the handshake.
@@ -111,7 +123,11 @@ impl Connection {
     /// # Errors
     /// [`StreamError::Closed`] when the connection is gone.
     pub async fn accept(&self) -> Result<Offer, StreamError> {
-        let (send, recv) = self.0.quinn.accept_bi().await.map_err(closed)?;
+        let held = lock(&self.0.held).take();
+        let (send, recv) = match held {
+            Some(held) => held,
+            None => self.0.quinn.accept_bi().await.map_err(closed)?,
+        };
         Ok(Offer::new(self.clone(), send, recv))
     }
 

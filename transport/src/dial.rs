@@ -1,6 +1,12 @@
 //! A dial under way, and requests on first contact (shell), SPEC §4.6.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use pinhole_proto::{PeerId, Protocol};
 use quinn::{RecvStream, SendStream, ZeroRttAccepted};
@@ -45,7 +51,7 @@ pub struct Dial {
     connection: Connection,
     /// Whether early data was accepted; known once the handshake is over.
     early: Mutex<Early>,
-    done: Arc<dyn Fn() + Send + Sync>,
+    handshakes: Arc<AtomicU64>,
 }
 
 enum Early {
@@ -57,9 +63,9 @@ impl Dial {
     pub(crate) fn new(
         connection: Connection,
         accepted: ZeroRttAccepted,
-        done: Arc<dyn Fn() + Send + Sync>,
+        handshakes: Arc<AtomicU64>,
     ) -> Self {
-        Self { connection, early: Mutex::new(Early::Pending(accepted)), done }
+        Self { connection, early: Mutex::new(Early::Pending(accepted)), handshakes }
     }
 
     /// The peer that is dialed.
@@ -100,10 +106,9 @@ impl Dial {
     ///
     /// # Errors
     /// [`ConnectError::NoAnswer`] after the idle timeout; a caller's own timeout comes first.
-    pub async fn established(self) -> Result<Connection, ConnectError> {
+    pub async fn established(&self) -> Result<Connection, ConnectError> {
         self.handshake().await?;
-        (self.done)();
-        Ok(self.connection)
+        Ok(self.connection.clone())
     }
 
     /// Whether early data was accepted, once the handshake is over.
@@ -114,6 +119,7 @@ impl Dial {
             if let Some(closed) = self.connection.close_reason() {
                 return Err(connect_error(closed));
             }
+            self.handshakes.fetch_add(1, Ordering::Relaxed);
             *early = Early::Known(accepted);
         }
         match *early {
@@ -139,8 +145,7 @@ async fn exchange(
     sender.queue_header(&protocol.protocol);
     sender.send(body).await?;
     sender.finish().await?;
-    let mut receiver = Receiver::new(recv, protocol.limit);
-    receiver.recv().await?.ok_or(StreamError::Ended)
+    Receiver::new(recv, protocol.limit).recv_only().await
 }
 
 /// Silence during a handshake is all that a stranger gets.

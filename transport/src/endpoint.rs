@@ -138,11 +138,7 @@ impl Endpoint {
             tokio::spawn(race(Arc::downgrade(&inner.shared), id));
         }
         let connection = self.connection(quinn, peer, Some(id));
-        let handshakes = inner.handshakes.clone();
-        let done = Arc::new(move || {
-            handshakes.fetch_add(1, Ordering::Relaxed);
-        });
-        Ok(Dial::new(connection, accepted, done))
+        Ok(Dial::new(connection, accepted, inner.handshakes.clone()))
     }
 
     /// The candidates that our sockets can reach, without repetitions.
@@ -292,6 +288,7 @@ impl Endpoint {
     /// Closing twice is harmless.
     pub async fn close(&self, code: CloseCode) {
         let inner = &self.0;
+        lock(&inner.shared.gate).shut();
         inner.dialing.close(var_int(code.code()), code.as_str().as_bytes());
         inner.accepting.close(var_int(code.code()), code.as_str().as_bytes());
         let idle = async {
@@ -329,7 +326,9 @@ impl Settle {
 
     fn tell(&self) {
         if let Some(shared) = self.shared.upgrade() {
-            lock(&shared.gate).settle(&self.identity.peer, self.identity.counter);
+            let mut gate = lock(&shared.gate);
+            gate.settle(&self.identity.peer, self.identity.counter);
+            shared.note_opening(&gate);
         }
     }
 }

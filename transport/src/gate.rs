@@ -26,7 +26,10 @@ use quinn_proto::{Side as QuicSide, transport_parameters::TransportParameters};
 use zeroize::Zeroizing;
 
 pub(crate) use self::half_open::Standing;
-use self::{half_open::HalfOpenTable, replay::Replay};
+use self::{
+    half_open::{HalfOpen, HalfOpenTable},
+    replay::Replay,
+};
 use crate::{
     Admission,
     handshake::{
@@ -45,8 +48,9 @@ pub(crate) const REPLAY_PEERS: usize = 1024;
 /// What to do with a datagram that has a long header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// quinn may see it.
-    Pass,
+    /// quinn may see it, as if it came from this address: during a handshake quinn takes packets
+    /// from one address only, and a dialer may use several (SPEC §5.5).
+    Pass(SocketAddr),
     /// It never came.
     Drop(Reason),
 }
@@ -118,6 +122,7 @@ pub(crate) struct Gate {
     half_open: HalfOpenTable,
     replay: Replay,
     counters: GateCounters,
+    shut: bool,
 }
 
 impl Gate {
@@ -136,6 +141,7 @@ impl Gate {
             half_open: HalfOpenTable::new(max_half_open),
             replay: Replay::new(REPLAY_PEERS),
             counters: GateCounters::default(),
+            shut: false,
         }
     }
 
@@ -167,7 +173,7 @@ impl Gate {
         admission: &dyn Admission,
     ) -> Verdict {
         let verdict = match self.judge(now, source, datagram, ephemeral, admission) {
-            Ok(()) => return Verdict::Pass,
+            Ok(known_as) => return Verdict::Pass(known_as),
             Err(reason) => Verdict::Drop(reason),
         };
         self.count(verdict);
@@ -181,12 +187,13 @@ impl Gate {
         datagram: &[u8],
         ephemeral: impl FnOnce() -> [u8; 32],
         admission: &dyn Admission,
-    ) -> Result<(), Reason> {
+    ) -> Result<SocketAddr, Reason> {
         let (initial, dcid, scid) = match packet::classify(datagram, self.network.quic_version()) {
             packet::Kind::Long { initial, dcid, scid, .. } => (initial, dcid, scid),
             _ => return Err(Reason::Malformed),
         };
         let known = self.half_open.of_cid(dcid);
+        let known_as = known.and_then(HalfOpen::known_as).unwrap_or(source);
         if initial && known.is_some_and(|entry| !entry.is_opening(now)) {
             // QUIC may have forgotten the connection, and would take this for a new one.
             return Err(Reason::Replayed);
@@ -195,7 +202,7 @@ impl Gate {
             && (!initial || entry.knows(source))
         {
             self.half_open.received(dcid, source, datagram.len());
-            return Ok(());
+            return Ok(known_as);
         }
         if !initial {
             return Err(Reason::Unknown);
@@ -208,10 +215,11 @@ impl Gate {
             // The same dialer by another way: its answers will go there too (SPEC §5.5).
             packet.open(entry.secret()).ok_or(Reason::Foreign)?;
             self.half_open.add_source(dcid, source, datagram.len());
-            return Ok(());
+            return Ok(known_as);
         }
         let secret = InitialSecrets::new(&self.salt, dcid).dialer;
-        self.open(now, source, datagram.len(), &packet, scid, secret, ephemeral, admission)
+        self.open(now, source, datagram.len(), &packet, scid, secret, ephemeral, admission)?;
+        Ok(source)
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that is known of one datagram")]
@@ -226,6 +234,9 @@ impl Gate {
         ephemeral: impl FnOnce() -> [u8; 32],
         admission: &dyn Admission,
     ) -> Result<(), Reason> {
+        if self.shut {
+            return Err(Reason::Full);
+        }
         if !packet.may_open() {
             return Err(Reason::Malformed);
         }
@@ -258,7 +269,7 @@ impl Gate {
         let must_validate = standing == Standing::MustValidate;
         self.half_open.insert(
             id,
-            half_open::HalfOpen::new(admitted, secret, scid, (source, len), now, must_validate),
+            HalfOpen::new(admitted, secret, scid, (source, len), now, must_validate),
             packet.dcid,
         );
         Ok(())
@@ -282,19 +293,27 @@ impl Gate {
         self.half_open.take_admitted(&ephemeral_of(hello))
     }
 
-    /// A datagram with a long header leaves for `destination`: the further addresses to which the
-    /// same bytes go, because the dialer was heard from there (SPEC §5.5).
+    /// A datagram leaves for `destination`: the addresses to which it goes. There are more, if the
+    /// dialer was heard from several, and none, if it has not shown that an address is its own and
+    /// three times the bytes that came from there went there (SPEC §5.5).
     pub(crate) fn handle_transmit(
         &mut self,
         destination: SocketAddr,
         datagram: &[u8],
     ) -> Vec<SocketAddr> {
         match packet::classify(datagram, self.network.quic_version()) {
-            packet::Kind::Long { dcid, scid, retry: false, .. } => {
+            packet::Kind::Long { retry: true, .. } => vec![destination],
+            packet::Kind::Long { dcid, scid, .. } => {
                 self.half_open.sent(dcid, scid, destination, datagram.len())
             }
+            _ if self.half_open.may_send(destination, datagram.len()) => vec![destination],
             _ => Vec::new(),
         }
+    }
+
+    /// From now on nothing opens a connection: the endpoint is closed.
+    pub(crate) fn shut(&mut self) {
+        self.shut = true;
     }
 
     /// What the endpoint should do with a connection that QUIC takes for new: its first Initial had
@@ -306,7 +325,7 @@ impl Gate {
         address_validated: bool,
     ) -> Answer {
         if address_validated {
-            let expected = self.half_open.expects(source);
+            let expected = self.half_open.validate(source);
             return if expected { Answer::Accept } else { Answer::Silence };
         }
         match self.half_open.of_cid(orig_dcid) {

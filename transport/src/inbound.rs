@@ -59,6 +59,11 @@ impl Inbound {
             _ = self.confirmation() => None,
             stream = self.connection.quinn().accept_bi() => {
                 let (send, recv) = stream.ok()?;
+                // The handshake was completed after the first branch looked: an ordinary stream.
+                if !recv.is_0rtt() {
+                    self.connection.hold(send, recv);
+                    return None;
+                }
                 Some(EarlyOffer { send, recv, allowed: self.early.clone() })
             }
         }
@@ -173,7 +178,8 @@ impl EarlyStream {
     /// See [`StreamError`].
     pub async fn reply(mut self, frame: &[u8]) -> Result<(), StreamError> {
         self.sender.send(frame).await?;
-        self.sender.finish().await
+        self.sender.finish().await?;
+        self.receiver.end().await
     }
 
     /// Refuses the request.

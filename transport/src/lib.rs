@@ -17,10 +17,8 @@
 //! let client = Endpoint::bind(&key(), local(), Arc::new(AdmitAll))?;
 //!
 //! let inbound = { let server = server.clone(); async move { server.accept().await } };
-//! let (dialed, inbound) = tokio::join!(
-//!     client.dial(server.peer_id(), server.listen_addrs())?.established(),
-//!     inbound,
-//! );
+//! let dial = client.dial(server.peer_id(), server.listen_addrs())?;
+//! let (dialed, inbound) = tokio::join!(dial.established(), inbound);
 //! let accepted = inbound.ok_or("closed")?.confirmed().await?;
 //! assert_eq!(dialed?.peer(), server.peer_id());
 //! assert_eq!(accepted.peer(), client.peer_id());

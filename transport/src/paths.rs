@@ -24,7 +24,9 @@ use std::{
 use crate::{
     handshake::{InitialSalt, InitialSecrets, Secret},
     packet::{self, Initial, Kind},
+    session,
 };
+use subtle::ConstantTimeEq;
 
 /// Candidates that one dial tries (SPEC §8.3).
 pub(crate) const MAX_CANDIDATES: usize = pinhole_proto::MAX_CANDIDATES;
@@ -75,8 +77,9 @@ enum State {
 
 struct Race {
     salt: InitialSalt,
-    /// The responder's Initial secret, known once the first Initial left.
-    secret: Option<Secret>,
+    /// The connection id of the first Initial, and the responder's Initial secret that follows
+    /// from it; known once it left.
+    initial: Option<(Vec<u8>, Secret)>,
     /// The datagram that is raced: the last with an Initial in it.
     first: Option<Vec<u8>>,
     held: Vec<Vec<u8>>,
@@ -123,7 +126,7 @@ impl Paths {
         }
         let race = Race {
             salt,
-            secret: None,
+            initial: None,
             first: None,
             held: Vec::new(),
             candidates,
@@ -173,7 +176,9 @@ impl Paths {
                     dial.cid = Some(scid.to_vec());
                     self.by_cid.insert(scid.to_vec(), id);
                 }
-                race.secret.get_or_insert_with(|| InitialSecrets::new(&race.salt, dcid).responder);
+                race.initial.get_or_insert_with(|| {
+                    (dcid.to_vec(), InitialSecrets::new(&race.salt, dcid).responder)
+                });
                 race.first = Some(datagram.to_vec());
                 race.start_due(now);
                 Route::Race(race.next_targets())
@@ -210,8 +215,16 @@ impl Paths {
         retry: bool,
     ) -> bool {
         let Some(dial) = self.dials.get_mut(&id) else { return false };
-        let State::Racing(race) = &mut dial.state else { return true };
-        let authentic = retry || (initial && race.authenticates(datagram));
+        let race = match &mut dial.state {
+            State::Racing(race) => race,
+            // quinn takes one Retry, and must not see a forged one: it would take no other.
+            State::Chosen(_) => return !retry,
+        };
+        let authentic = match (retry, initial) {
+            (true, _) => race.authenticates_retry(datagram),
+            (false, true) => race.authenticates(datagram),
+            (false, false) => false,
+        };
         // Only a place that was dialed can answer (an address the peer uses besides comes later,
         // by migration).
         if !authentic || !race.candidates.iter().any(|c| c.addr == source && c.sent > 0) {
@@ -287,8 +300,16 @@ impl Race {
     }
 
     fn authenticates(&self, datagram: &[u8]) -> bool {
-        let opened = self.secret.as_ref().zip(Initial::parse(datagram));
-        opened.is_some_and(|(secret, initial)| initial.open(secret).is_some())
+        let opened = self.initial.as_ref().zip(Initial::parse(datagram));
+        opened.is_some_and(|((_, secret), initial)| initial.open(secret).is_some())
+    }
+
+    /// A Retry is a whole datagram, with its tag at the end (RFC 9000 §17.2.5).
+    fn authenticates_retry(&self, datagram: &[u8]) -> bool {
+        let parts = self.initial.as_ref().zip(datagram.split_last_chunk::<16>());
+        parts.is_some_and(|((dcid, _), (packet, tag))| {
+            session::retry_tag(&self.salt, dcid, packet).ct_eq(tag).into()
+        })
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) struct Shared {
     /// The role that reads the sockets now. The other gets its datagrams through its inbox.
     reader: Mutex<Role>,
     inboxes: [Mutex<Inbox>; 2],
+    opening: AtomicUsize,
     /// The socket to read first: each in turn, so that a busy one does not silence the others.
     next_link: AtomicUsize,
     /// Which socket hears a peer, if more than one could reach it.
@@ -74,7 +75,10 @@ struct Inbox {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Owner {
     Nobody,
+    /// A connection that we accepted; quinn knows its peer by where the datagram came from.
     Accept,
+    /// One that is opening, and that quinn knows by another address.
+    AcceptAs(SocketAddr),
     Dial(DialId),
 }
 
@@ -82,16 +86,20 @@ impl Owner {
     fn role(self) -> Option<Role> {
         match self {
             Self::Nobody => None,
-            Self::Accept => Some(Role::Accept),
+            Self::Accept | Self::AcceptAs(_) => Some(Role::Accept),
             Self::Dial(_) => Some(Role::Dial),
         }
     }
 
     /// Shows quinn the address by which it knows the sender.
     fn relabel(self, meta: &mut RecvMeta) {
-        if let Self::Dial(id) = self {
-            meta.addr = paths::synthetic(id);
-            meta.dst_ip = None;
+        match self {
+            Self::Dial(id) => {
+                meta.addr = paths::synthetic(id);
+                meta.dst_ip = None;
+            }
+            Self::AcceptAs(addr) => meta.addr = addr,
+            Self::Accept | Self::Nobody => {}
         }
     }
 }
@@ -146,6 +154,7 @@ impl Shared {
             admission,
             reader: Mutex::new(Role::Accept),
             inboxes: Default::default(),
+            opening: AtomicUsize::new(0),
             next_link: AtomicUsize::new(0),
             origins: ambiguous.then(Mutex::default),
             traffic: Traffic::default(),
@@ -200,14 +209,27 @@ impl Shared {
 
     /// quinn's accepting endpoint sends to a real address.
     fn send_accepted(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.send(transmit)?;
-        if transmit.contents.first().is_some_and(|byte| byte & 0x80 != 0) {
-            for datagram in datagrams(transmit.contents, transmit.segment_size) {
-                let others = lock(&self.gate).handle_transmit(transmit.destination, datagram);
-                others.iter().for_each(|addr| self.send_lossy(*addr, datagram));
+        let is_long = transmit.contents.first().is_some_and(|byte| byte & 0x80 != 0);
+        if !is_long && self.opening.load(Ordering::Relaxed) == 0 {
+            return self.send(transmit);
+        }
+        for datagram in datagrams(transmit.contents, transmit.segment_size) {
+            let targets = lock(&self.gate).handle_transmit(transmit.destination, datagram);
+            for destination in targets {
+                let (contents, segment_size) = (datagram, None);
+                if destination == transmit.destination {
+                    self.send(&Transmit { contents, segment_size, ..*transmit })?;
+                } else {
+                    self.send_lossy(destination, datagram);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Inbound connections that are opening: while there are none, nothing that leaves is counted.
+    pub(crate) fn note_opening(&self, gate: &Gate) {
+        self.opening.store(gate.half_open(), Ordering::Relaxed);
     }
 
     /// Lets the candidates of a dial start whose time has come; when to come again.
@@ -233,8 +255,11 @@ impl Shared {
             {
                 let (now, admission) = (Instant::now(), &*self.admission);
                 let mut gate = lock(&self.gate);
-                match gate.handle_datagram(now, source, datagram, crate::random, admission) {
-                    Verdict::Pass => Owner::Accept,
+                let verdict = gate.handle_datagram(now, source, datagram, crate::random, admission);
+                self.note_opening(&gate);
+                match verdict {
+                    Verdict::Pass(known_as) if known_as == source => Owner::Accept,
+                    Verdict::Pass(known_as) => Owner::AcceptAs(known_as),
                     Verdict::Drop(reason) => {
                         tracing::trace!(%source, ?reason, "datagram dropped");
                         Owner::Nobody

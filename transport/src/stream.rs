@@ -1,5 +1,7 @@
 //! Frames over one bidirectional QUIC stream (shell), SPEC §6.
 
+use std::task::{Context, Waker};
+
 use bytes::{Buf, Bytes};
 use pinhole_proto::{
     FrameDecoder, HEADER_LIMIT, PeerId, Protocol, StreamCode, StreamHeader, encode_frame, frame_len,
@@ -125,6 +127,29 @@ impl Stream {
             self.send.sender.reset(code); // an answer to something unreadable would mislead
         }
         received
+    }
+
+    /// The only frame of the peer's direction, once that has ended: what an exchange of one request
+    /// and one reply gets (SPEC §7.1). The stream is refused as malformed if there is more or none.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn recv_only(&mut self) -> Result<Vec<u8>, StreamError> {
+        self.send.sender.flush().await?;
+        let received = self.recv.receiver.recv_only().await;
+        if let Some(code) = self.recv.receiver.refused {
+            self.send.sender.reset(code);
+        }
+        received
+    }
+
+    /// Ends our direction and waits until the peer has ended its own, so that neither is given up.
+    ///
+    /// # Errors
+    /// [`StreamError::Invalid`] if the peer sends another frame. See [`StreamError`].
+    pub async fn end(&mut self) -> Result<(), StreamError> {
+        self.finish().await?;
+        self.recv.receiver.end().await
     }
 
     /// Ends our direction; frames that were sent still arrive.
@@ -367,6 +392,39 @@ impl Receiver {
                 }
             }
         }
+    }
+}
+
+impl Receiver {
+    pub(crate) async fn recv_only(&mut self) -> Result<Vec<u8>, StreamError> {
+        let frame = self.recv().await?;
+        if frame.is_some() {
+            self.end().await?;
+        }
+        frame.ok_or_else(|| {
+            self.refused = Some(StreamCode::Malformed);
+            StreamError::Ended
+        })
+    }
+
+    /// Waits for the end of the peer's direction.
+    pub(crate) async fn end(&mut self) -> Result<(), StreamError> {
+        if self.recv().await?.is_none() {
+            return Ok(());
+        }
+        // An error says only that the stream is already over.
+        let _ = self.stream.stop(var_int(StreamCode::Malformed.code()));
+        self.refused = Some(StreamCode::Malformed);
+        Err(StreamError::Invalid("a frame after the last".into()))
+    }
+}
+
+impl Drop for Receiver {
+    /// quinn tells the peer of a dropped stream to stop, even if all but the end was read. The end
+    /// is mostly there with the last frame; then it is read, and nothing is sent.
+    fn drop(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = self.stream.poll_read(&mut context, &mut [0]);
     }
 }
 

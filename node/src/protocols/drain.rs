@@ -18,7 +18,7 @@ pub(crate) const PROTOCOL: Protocol = Protocol::from_static("drain/1");
 pub(super) async fn serve(inner: &Inner, mut stream: Stream) {
     let link = stream.link_id();
     // Whatever came of the rest of the stream, its header said all there is to say.
-    let _ = stream.finish().await;
+    let _ = stream.end().await;
     drop(stream);
     // An error says that the driver has ended, and with it everything else.
     let _ = inner.requests.send(Request::Drained(link)).await;
@@ -28,7 +28,7 @@ pub(super) async fn serve(inner: &Inner, mut stream: Stream) {
 pub(crate) async fn say(link: Arc<Link>) {
     let said = async {
         let mut stream = link.connection.open(&PROTOCOL, 0).await?;
-        stream.finish().await?;
+        stream.end().await?;
         stream.finished().await
     };
     if let Err(error) = said.await {

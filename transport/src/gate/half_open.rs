@@ -45,6 +45,8 @@ pub(crate) struct HalfOpen {
     sources: Vec<Source>,
     expires: Instant,
     must_validate: bool,
+    /// A Retry token has shown that the first source is the dialer's address.
+    validated: bool,
     settled: bool,
 }
 
@@ -74,6 +76,7 @@ impl HalfOpen {
             sources: vec![Source { addr, received, sent: 0 }],
             expires: now + HALF_OPEN_TIME,
             must_validate,
+            validated: false,
             settled: false,
         }
     }
@@ -106,19 +109,41 @@ impl HalfOpen {
         }
     }
 
+    /// The source by which QUIC knows the dialer: it never leaves it during the handshake.
+    pub(super) fn known_as(&self) -> Option<SocketAddr> {
+        let first = self.sources.first().map(|source| source.addr);
+        first.filter(|_| !self.settled)
+    }
+
+    /// Whether `len` bytes more may go to `destination`; counts them if so.
+    fn spend(&mut self, destination: SocketAddr, len: usize) -> bool {
+        let validated = self.validated;
+        match self.sources.iter_mut().find(|source| source.addr == destination) {
+            Some(source) if !validated && !source.allows(len) => false,
+            Some(source) => {
+                source.sent += len;
+                true
+            }
+            None => true,
+        }
+    }
+
     /// The sources other than `destination` that may get `len` bytes more.
     fn others(&mut self, destination: SocketAddr, len: usize) -> Vec<SocketAddr> {
-        let allowed = |source: &&mut Source| {
-            source.addr != destination
-                && source.sent.saturating_add(len) <= source.received.saturating_mul(AMPLIFICATION)
-        };
-        let others = self.sources.iter_mut().filter(allowed);
-        others
+        let others = self.sources.iter_mut().filter(|source| source.addr != destination);
+        let allowed = others.filter(|source| source.allows(len));
+        allowed
             .map(|source| {
                 source.sent += len;
                 source.addr
             })
             .collect()
+    }
+}
+
+impl Source {
+    fn allows(&self, len: usize) -> bool {
+        self.sent.saturating_add(len) <= self.received.saturating_mul(AMPLIFICATION)
     }
 }
 
@@ -190,10 +215,15 @@ impl HalfOpenTable {
         self.entries.contains_key(id)
     }
 
-    /// Whether a connection from `source` waits to be taken up.
-    pub(super) fn expects(&self, source: SocketAddr) -> bool {
-        let from = |entry: &HalfOpen| entry.sources.iter().any(|s| s.addr == source);
-        self.entries.values().any(|entry| !entry.was_taken() && from(entry))
+    /// A Retry token has shown that `source` is the address of a dialer: whether one of them waits
+    /// to be taken up.
+    pub(super) fn validate(&mut self, source: SocketAddr) -> bool {
+        let from = |entry: &&mut HalfOpen| entry.sources.iter().any(|s| s.addr == source);
+        let waiting = self.entries.values_mut().filter(|entry| !entry.was_taken()).find(from);
+        waiting.is_some_and(|entry| {
+            entry.validated = true;
+            true
+        })
     }
 
     fn of_cid_mut(&mut self, cid: &[u8]) -> Option<&mut HalfOpen> {
@@ -218,7 +248,8 @@ impl HalfOpenTable {
         self.entries.get_mut(id)?.admitted.take()
     }
 
-    /// A packet of ours to the dialer's id `dcid` leaves for `destination` and names our `scid`.
+    /// A packet of ours with a long header, to the dialer's id `dcid` and from our `scid`, leaves
+    /// for `destination`: all the addresses to which it goes.
     pub(super) fn sent(
         &mut self,
         dcid: &[u8],
@@ -226,15 +257,28 @@ impl HalfOpenTable {
         destination: SocketAddr,
         len: usize,
     ) -> Vec<SocketAddr> {
-        let opening = self.entries.iter_mut().find(|(_, entry)| {
-            !entry.settled
-                && entry.dialer_cid == dcid
-                && entry.sources.iter().any(|s| s.addr == destination)
-        });
-        let Some((&id, entry)) = opening else { return Vec::new() };
-        let others = entry.others(destination, len);
+        let opening = self.opening_at(destination).find(|(_, entry)| entry.dialer_cid == dcid);
+        let Some((&id, entry)) = opening else { return vec![destination] };
+        let mut targets = entry.others(destination, len);
+        if entry.spend(destination, len) {
+            targets.push(destination);
+        }
         self.add_cid(id, scid);
-        others
+        targets
+    }
+
+    /// Bytes of another kind leave for `destination`: whether they may.
+    pub(super) fn may_send(&mut self, destination: SocketAddr, len: usize) -> bool {
+        self.opening_at(destination).next().is_none_or(|(_, entry)| entry.spend(destination, len))
+    }
+
+    fn opening_at(
+        &mut self,
+        source: SocketAddr,
+    ) -> impl Iterator<Item = (&Id, &mut HalfOpen)> + use<'_> {
+        self.entries.iter_mut().filter(move |(_, entry)| {
+            !entry.settled && entry.sources.iter().any(|s| s.addr == source)
+        })
     }
 
     pub(super) fn settle(&mut self, dialer: &PeerId, counter: u64) {

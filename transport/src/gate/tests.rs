@@ -65,12 +65,15 @@ impl Bench {
         self.gate.handle_datagram(self.now, addr(from), datagram, || ephemeral, admission)
     }
 
-    /// A Handshake packet of ours to the dialer leaves for the first source.
-    fn answer(&mut self, to: u16, len: usize) -> Vec<SocketAddr> {
+    /// A Handshake packet of ours to the dialer leaves: the ports to which it goes.
+    fn answer(&mut self, to: u16, len: usize) -> Vec<u16> {
         let version = NetworkKey::PUBLIC.quic_version().to_be_bytes();
         let mut datagram = [&[0xe0][..], &version, &[8], &SCID, &[8], &OURS].concat();
         datagram.resize(len, 0);
-        self.gate.handle_transmit(addr(to), &datagram)
+        let mut ports: Vec<u16> =
+            self.gate.handle_transmit(addr(to), &datagram).iter().map(SocketAddr::port).collect();
+        ports.sort_unstable();
+        ports
     }
 }
 
@@ -83,12 +86,12 @@ fn an_honest_first_datagram_passes_once_and_its_retransmissions_too() {
     let mut bench = Bench::new(4);
     let key = bench.rng.key();
     let (datagram, dcid) = bench.first(&key, 10);
-    assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
-    assert_eq!(bench.hear(1, &datagram), Verdict::Pass, "a retransmission");
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass(addr(1)));
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass(addr(1)), "a retransmission");
     assert_eq!((bench.gate.half_open(), bench.gate.counters().admitted), (1, 1));
     assert_eq!(bench.gate.answer(&dcid, addr(1), false), Answer::Accept);
     bench.now += HALF_OPEN_TIME;
-    assert_eq!(bench.hear_first(&key, 11), Verdict::Pass);
+    assert_eq!(bench.hear_first(&key, 11), Verdict::Pass(addr(1)));
     assert_eq!(bench.hear(1, &datagram), Verdict::Drop(Reason::Replayed), "after it expired");
 }
 
@@ -111,7 +114,7 @@ fn a_counter_that_is_not_greater_is_a_replay_in_whatever_packet_it_comes() {
     let key = bench.rng.key();
     let hello = bench.hello(&key, 10);
     let first = bench.packet().seal(&crypto_frame(0, &hello));
-    assert_eq!(bench.hear(1, &first), Verdict::Pass);
+    assert_eq!(bench.hear(1, &first), Verdict::Pass(addr(1)));
     let wrapped_again = bench.packet().seal(&crypto_frame(0, &hello));
     assert_eq!(bench.hear(2, &wrapped_again), Verdict::Drop(Reason::Replayed));
     for counter in [0, 9, 10] {
@@ -119,10 +122,10 @@ fn a_counter_that_is_not_greater_is_a_replay_in_whatever_packet_it_comes() {
         assert_eq!(bench.hear(1, &datagram), Verdict::Drop(Reason::Replayed), "{counter}");
     }
     let (greatest, _) = bench.first(&key, u64::MAX);
-    assert_eq!(bench.hear(1, &greatest), Verdict::Pass);
+    assert_eq!(bench.hear(1, &greatest), Verdict::Pass(addr(1)));
     let other = bench.rng.key();
     let (datagram, _) = bench.first(&other, 3);
-    assert_eq!(bench.hear(1, &datagram), Verdict::Pass, "counters are per peer");
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass(addr(1)), "counters are per peer");
 }
 
 #[test]
@@ -171,7 +174,7 @@ fn what_is_not_a_whole_authentic_initial_is_dropped_and_nothing_is_kept() {
     assert_eq!(bench.gate.half_open(), 0);
     // None of it has used up the counter.
     let honest = bench.packet().seal(&crypto);
-    assert_eq!(bench.hear(1, &honest), Verdict::Pass);
+    assert_eq!(bench.hear(1, &honest), Verdict::Pass(addr(1)));
 }
 
 #[test]
@@ -184,7 +187,7 @@ fn every_changed_byte_of_the_packet_is_noticed() {
         forged[at] ^= 0x10;
         assert!(matches!(bench.hear(1, &forged), Verdict::Drop(_)), "byte {at}");
     }
-    assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass(addr(1)));
 }
 
 struct Nobody;
@@ -202,7 +205,7 @@ fn who_is_not_admitted_leaves_no_trace() {
     let (datagram, _) = bench.first(&key, 5);
     assert_eq!(bench.hear_if(1, &datagram, &Nobody), Verdict::Drop(Reason::Denied));
     assert_eq!(bench.gate.half_open(), 0);
-    assert_eq!(bench.hear(1, &datagram), Verdict::Pass, "the counter was not used up");
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass(addr(1)), "the counter was not used up");
 }
 
 #[test]
@@ -211,24 +214,24 @@ fn at_the_cap_authentic_dialers_get_a_retry_and_a_token_makes_room_up_to_twice_t
     for counter in 0..2 {
         let key = bench.rng.key();
         let (datagram, dcid) = bench.first(&key, counter);
-        assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
+        assert_eq!(bench.hear(1, &datagram), Verdict::Pass(addr(1)));
         assert_eq!(bench.gate.answer(&dcid, addr(1), false), Answer::Accept);
     }
     let key = bench.rng.key();
     let hello = bench.hello(&key, 9);
     let without = bench.packet();
-    assert_eq!(bench.hear(1, &without.seal(&crypto_frame(0, &hello))), Verdict::Pass);
+    assert_eq!(bench.hear(1, &without.seal(&crypto_frame(0, &hello))), Verdict::Pass(addr(1)));
     let answer = bench.gate.answer(&without.dcid, addr(1), false);
     assert_eq!(answer, Answer::Retry, "it must show its address");
     assert_eq!((bench.gate.half_open(), bench.gate.counters().retried), (2, 1));
 
     let with_token = InitialPacket { token: vec![1; 40], ..bench.packet() };
-    assert_eq!(bench.hear(1, &with_token.seal(&crypto_frame(0, &hello))), Verdict::Pass);
+    assert_eq!(bench.hear(1, &with_token.seal(&crypto_frame(0, &hello))), Verdict::Pass(addr(1)));
     assert_eq!(bench.gate.answer(&with_token.dcid, addr(1), true), Answer::Accept);
     let forged_token = InitialPacket { token: vec![2; 40], ..bench.packet() };
     let other = bench.rng.key();
     let datagram = forged_token.seal(&crypto_frame(0, &bench.hello(&other, 1)));
-    assert_eq!(bench.hear(1, &datagram), Verdict::Pass);
+    assert_eq!(bench.hear(1, &datagram), Verdict::Pass(addr(1)));
     assert_eq!(bench.gate.half_open(), 4);
     let answer = bench.gate.answer(&forged_token.dcid, addr(1), false);
     assert_eq!(answer, Answer::Retry, "QUIC did not accept its token");
@@ -244,7 +247,7 @@ fn at_the_cap_authentic_dialers_get_a_retry_and_a_token_makes_room_up_to_twice_t
     assert_eq!(bench.gate.counters().full, 1);
     bench.now += HALF_OPEN_TIME;
     let key = bench.rng.key();
-    assert_eq!(bench.hear_first(&key, 1), Verdict::Pass);
+    assert_eq!(bench.hear_first(&key, 1), Verdict::Pass(addr(1)));
     assert_eq!(bench.gate.half_open(), 1);
 }
 
@@ -263,7 +266,7 @@ fn a_settled_connection_no_longer_counts_and_only_its_last_handshake_packets_pas
     }
     let version = NetworkKey::PUBLIC.quic_version().to_be_bytes();
     let handshake = [&[0xe0][..], &version, &[8], &OURS, &[8], &SCID, &[0; 40]].concat();
-    assert_eq!(bench.hear(1, &handshake), Verdict::Pass);
+    assert_eq!(bench.hear(1, &handshake), Verdict::Pass(addr(1)));
     bench.now += HALF_OPEN_TIME;
     let other = bench.rng.key();
     bench.hear_first(&other, 1);
@@ -304,7 +307,8 @@ fn one_ephemeral_key_is_good_for_one_connection() {
         let hello = hello.message(&key, &NetworkKey::PUBLIC, bench.responder);
         let datagram = bench.packet().seal(&crypto_frame(0, &hello));
         let verdict = bench.hear(1, &datagram);
-        let expected = if counter == 1 { Verdict::Pass } else { Verdict::Drop(Reason::Replayed) };
+        let expected =
+            if counter == 1 { Verdict::Pass(addr(1)) } else { Verdict::Drop(Reason::Replayed) };
         assert_eq!(verdict, expected);
     }
     assert_eq!(bench.gate.counters().admitted, 1);
@@ -316,18 +320,55 @@ fn answers_go_to_every_source_that_authenticated_at_most_three_and_three_times_t
     let key = bench.rng.key();
     let (datagram, _) = bench.first(&key, 1);
     for source in [1, 2, 3, 4] {
-        assert_eq!(bench.hear(source, &datagram), Verdict::Pass);
+        assert_eq!(bench.hear(source, &datagram), Verdict::Pass(addr(1)));
     }
-    let mut forged = datagram.clone();
-    forged[700] ^= 1;
-    assert_eq!(bench.answer(1, 1200), [addr(2), addr(3)], "the fourth is one too many");
-    assert_eq!(bench.answer(1, 1200), [addr(2), addr(3)]);
-    assert_eq!(bench.hear(2, &datagram), Verdict::Pass, "its budget grows");
-    assert_eq!(bench.answer(1, 1200), [addr(2), addr(3)]);
-    assert_eq!(bench.answer(1, 1200), [addr(2)]);
-    assert_eq!(bench.answer(9, 1200), [], "nobody was heard from there");
+    assert_eq!(bench.answer(1, 1200), [1, 2, 3], "the fourth is one too many");
+    assert_eq!(bench.answer(1, 1200), [1, 2, 3]);
+    assert_eq!(bench.hear(2, &datagram), Verdict::Pass(addr(1)), "its budget grows");
+    assert_eq!(bench.answer(1, 1200), [1, 2, 3]);
+    assert_eq!(bench.answer(1, 95), [2], "of 3,600 bytes none is left for the others");
+    assert_eq!(bench.answer(9, 1200), [9], "of nobody who opens a connection");
+    let short_header = [0x40; 95];
+    assert_eq!(bench.gate.handle_transmit(addr(1), &short_header), []);
+    assert_eq!(bench.gate.handle_transmit(addr(9), &short_header), [addr(9)]);
     bench.gate.settle(&key.peer_id(), 1);
-    assert_eq!(bench.answer(1, 10), [], "the dialer has confirmed one of its paths");
+    assert_eq!(bench.answer(1, 1200), [1], "the dialer has confirmed one of its paths");
+}
+
+#[test]
+fn an_address_that_a_token_has_shown_gets_what_it_needs() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let hello = bench.hello(&key, 1);
+    let packet = InitialPacket { token: vec![1; 40], ..bench.packet() };
+    bench.hear(1, &packet.seal(&crypto_frame(0, &hello)));
+    assert_eq!(bench.gate.answer(&packet.dcid, addr(1), true), Answer::Accept);
+    for _ in 0..10 {
+        assert_eq!(bench.answer(1, 1200), [1]);
+    }
+}
+
+#[test]
+fn quic_knows_a_dialer_by_one_address_until_it_confirms() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let (datagram, _) = bench.first(&key, 1);
+    bench.hear(1, &datagram);
+    bench.hear(2, &datagram);
+    bench.answer(1, 1200);
+    let version = NetworkKey::PUBLIC.quic_version().to_be_bytes();
+    let confirm = [&[0xe0][..], &version, &[8], &OURS, &[8], &SCID, &[0; 40]].concat();
+    assert_eq!(bench.hear(2, &confirm), Verdict::Pass(addr(1)));
+    bench.gate.settle(&key.peer_id(), 1);
+    assert_eq!(bench.hear(2, &confirm), Verdict::Pass(addr(2)));
+}
+
+#[test]
+fn a_gate_that_is_shut_lets_nothing_open() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    bench.gate.shut();
+    assert_eq!(bench.hear_first(&key, 1), Verdict::Drop(Reason::Full));
 }
 
 #[test]
@@ -339,7 +380,7 @@ fn a_copy_from_another_source_must_authenticate() {
     let mut forged = datagram.clone();
     forged[700] ^= 1;
     assert_eq!(bench.hear(2, &forged), Verdict::Drop(Reason::Foreign));
-    assert_eq!(bench.answer(1, 1200), []);
+    assert_eq!(bench.answer(1, 1200), [1]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Destination, EarlySecret, HandshakeError, Hello, Secrets, SharedSecrets, StaticKey,
-    noise::{self, HELLO_OVERHEAD},
+    noise::{self, HELLO_OVERHEAD, REPLY_LEN},
 };
 
 /// A handshake that waits for the responder's Reply.
@@ -45,10 +45,10 @@ impl Dialer {
 
     /// Takes the body of the responder's Reply: it holds its key and is live.
     pub(crate) fn finish(mut self, reply: &[u8]) -> Result<Secrets, HandshakeError> {
-        let len = self.noise.read_message(reply, &mut [0; 64]).map_err(noise::failed)?;
-        if len != 0 {
+        if reply.len() != REPLY_LEN {
             return Err(HandshakeError::Length);
         }
+        self.noise.read_message(reply, &mut []).map_err(noise::failed)?;
         Ok(noise::secrets(&mut self.noise))
     }
 }

@@ -309,7 +309,7 @@ impl VirtualPeer {
                 let (rng, admission) = (&mut self.rng, &*self.admission);
                 let mut gate = lock(&self.gate);
                 match gate.handle_datagram(now, source, datagram, || rng.bytes(), admission) {
-                    Verdict::Pass => Some((Role::Accept, source)),
+                    Verdict::Pass(known_as) => Some((Role::Accept, known_as)),
                     Verdict::Drop(_) => None,
                 }
             }
@@ -370,11 +370,7 @@ impl VirtualPeer {
                     Route::Race(addrs) => addrs,
                     Route::Held => Vec::new(),
                 },
-                _ => {
-                    let mut targets = vec![to];
-                    targets.extend(lock(&self.gate).handle_transmit(to, datagram));
-                    targets
-                }
+                _ => lock(&self.gate).handle_transmit(to, datagram),
             };
             self.outbox.extend(targets.into_iter().map(|to| (to, datagram.to_vec())));
         }
