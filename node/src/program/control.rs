@@ -20,6 +20,7 @@ use super::data::{Folder, Lock};
 use super::desk::Desk;
 use super::failure::{Failure, Kind};
 use super::json::Json;
+use super::task;
 use super::wire::{Answer, Line, Request};
 
 /// The longest line of a request: a message of 64 KiB in base64, and the rest.
@@ -125,7 +126,7 @@ impl Control {
             }
             let desk = desk.clone();
             let place = places.clone().try_acquire_owned();
-            tokio::spawn(async move {
+            task::spawn(async move {
                 client(stream, &desk, place.is_ok()).await;
                 drop(place);
             });

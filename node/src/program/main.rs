@@ -29,6 +29,7 @@ mod settings;
 mod signals;
 mod state;
 mod table;
+mod task;
 #[cfg(test)]
 mod testing;
 mod up;

@@ -17,6 +17,7 @@ use super::offline::CONFIG;
 use super::output::unix_micros;
 use super::settings::{self, DEFAULT_PORT, Settings};
 use super::state::{Counter, load_allowlist, load_counter, load_wanted, save_counter};
+use super::task;
 
 /// A node that runs on a data folder and answers commands.
 pub(crate) struct Running {
@@ -142,8 +143,8 @@ async fn start(
         }
     }
     let desk = Arc::new(Desk::new(node.clone(), folder.clone(), settings.strict, temporary));
-    let control = tokio::spawn(control.serve(desk.clone()));
-    let counter = tokio::spawn(keep_counter(folder.clone(), node.clone()));
+    let control = task::spawn(control.serve(desk.clone()));
+    let counter = task::spawn(keep_counter(folder.clone(), node.clone()));
     Ok(Running { node, events, desk, control, counter, folder: folder.clone(), _lock: lock })
 }
 

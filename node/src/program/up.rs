@@ -13,6 +13,7 @@ use super::output::{End, Output};
 use super::run::{self, Running};
 use super::settings::Settings;
 use super::signals::Signals;
+use super::task;
 
 /// Runs a node until it is told to stop.
 pub(crate) async fn up(
@@ -47,7 +48,7 @@ async fn follow(
     signals: &mut Signals,
 ) -> Result<&'static str, Failure> {
     let reader =
-        tokio::spawn(print_messages(running.node.messages(), printer.lines, printer.queue()));
+        task::spawn(print_messages(running.node.messages(), printer.lines, printer.queue()));
     let reason = loop {
         tokio::select! {
             event = running.events.recv() => match event {

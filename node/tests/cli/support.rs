@@ -95,20 +95,26 @@ pub(crate) fn run(words: &[&str]) -> Said {
 /// Waits for a program, but not for ever.
 pub(crate) fn finish(child: Child) -> Said {
     let pid = child.id();
-    let (done, watch) = channel();
-    let watchdog = std::thread::spawn(move || {
-        if watch.recv_timeout(LONG).is_err() {
-            signal(pid, "KILL");
-        }
-    });
-    let output = child.wait_with_output().unwrap();
-    let _ = done.send(());
-    watchdog.join().unwrap();
+    let output = or_kill(pid, || child.wait_with_output().unwrap());
     Said {
         code: code(output.status),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Kills a process that does not end in time, for which the test then fails.
+fn or_kill<T>(pid: u32, wait: impl FnOnce() -> T) -> T {
+    let (done, watch) = channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        if watch.recv_timeout(LONG).is_err() {
+            signal(pid, "KILL");
+        }
+    });
+    let waited = wait();
+    let _ = done.send(());
+    watchdog.join().unwrap();
+    waited
 }
 
 /// The exit status; a process that a signal killed has none and gets −1.
@@ -265,14 +271,7 @@ impl Up {
 
     /// Waits for the end.
     pub(crate) fn wait(&mut self) -> i32 {
-        let deadline = Instant::now() + LONG;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return code(status);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("the node did not end");
+        or_kill(self.pid(), || code(self.child.wait().unwrap()))
     }
 }
 
