@@ -186,9 +186,14 @@ pub(crate) fn nearest<'a>(
     typed: &str,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    let far = |name: &str| match name.strip_prefix(typed) {
+        // The beginning of a word is near to it.
+        Some(_) if typed.len() >= 2 => 1,
+        _ => distance(typed, name),
+    };
     names
         .into_iter()
-        .map(|name| (distance(typed, name), name))
+        .map(|name| (far(name), name))
         .filter(|(far, name)| *far <= 1 + name.len() / 4)
         .min_by_key(|(far, _)| *far)
         .map(|(_, name)| name)
@@ -223,6 +228,7 @@ mod tests {
         assert_eq!(nearest("stauts", names()), Some("status"));
         assert_eq!(nearest("pign", names()), Some("ping"));
         assert_eq!(nearest("conect", names()), Some("connect"));
+        assert_eq!(nearest("comp", names()), Some("completions"));
         assert_eq!(nearest("frobnicate", names()), None);
     }
 
