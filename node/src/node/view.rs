@@ -64,7 +64,7 @@ impl Node {
         }
     }
 
-    /// The handshake counter's value, to be kept for [`Builder::counter_floor`].
+    /// The handshake counter's value, to be kept for [`Builder::counter_floor`](crate::Builder::counter_floor).
     #[must_use]
     pub fn handshake_counter(&self) -> u64 {
         self.inner.handshake_counter()

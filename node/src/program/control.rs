@@ -136,6 +136,7 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
+        // What stays there, the next node replaces.
         let _ = fs::remove_file(&self.place.path);
     }
 }
@@ -162,6 +163,7 @@ async fn client(stream: UnixStream, desk: &Desk, has_place: bool) {
         ))
     };
     let last = result.map_or_else(Line::Error, |()| Line::Done);
+    // A command that is gone needs no last line.
     let _ = replies.line(last).await;
 }
 

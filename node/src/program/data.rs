@@ -157,6 +157,7 @@ impl Folder {
 
     fn held_by(&self, file: &mut File) -> Failure {
         let mut text = String::new();
+        // Who cannot be read is "another process".
         let _ = file.take(20).read_to_string(&mut text);
         let holder = match text.trim().parse::<u32>() {
             Ok(pid) => format!("process {pid}"),

@@ -132,6 +132,7 @@ impl Stage<'_> {
                 builder.idempotent(&lookup(), move |request| where_is(itself.clone(), request));
         }
         let node = builder.start().await.map_err(|e| failed(&format!("{name} starts"), e))?;
+        // It is set here only.
         let _ = itself.set(node.clone());
         self.nodes.push(node.clone());
         Ok(node)
@@ -230,6 +231,7 @@ impl TempFolder {
 
 impl Drop for TempFolder {
     fn drop(&mut self) {
+        // It lies in the folder of temporary files, which is cleared by others.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

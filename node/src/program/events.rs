@@ -187,6 +187,7 @@ impl Printer {
         let (end, done) = oneshot::channel();
         std::thread::spawn(move || {
             write_all(waiting);
+            // An error says that nobody waits for the end.
             let _ = end.send(());
         });
         Self { lines, queue, done, lost: 0 }
@@ -217,6 +218,7 @@ impl Printer {
         self.print(last);
         let Self { queue, done, .. } = self;
         drop(queue);
+        // A reader that is stuck does not keep us from ending.
         let _ = tokio::time::timeout(std::time::Duration::from_millis(500), done).await;
     }
 }

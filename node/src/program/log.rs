@@ -17,6 +17,7 @@ use super::args::Verbosity;
 /// reports are left out, because somebody else prints them.
 pub(crate) fn start(verbosity: Verbosity, problems: bool) {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // It fails only the second time.
     let _ = tracing::subscriber::set_global_default(Stderr {
         level: level(verbosity),
         color,

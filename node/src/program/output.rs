@@ -80,6 +80,7 @@ impl Output {
         };
         let _ = writeln!(io::stderr(), "{program}: {failure}");
         if self.json {
+            // Who does not read the error either gets the exit status.
             let _ = self.line(&failure.to_json().line());
         }
         ExitCode::from(failure.status())

@@ -128,6 +128,7 @@ async fn start(
     let control = match Control::bind(folder, &lock) {
         Ok(control) => control,
         Err(failure) => {
+            // The first fault is the one to tell.
             let _ = node.close().await;
             return Err(failure);
         }
@@ -215,6 +216,7 @@ fn effective(mut list: Allowlist, settings: &Settings) -> Allowlist {
         let denied = list.denied().any(|other| other == peer);
         let added = list.handle_allow(*peer).is_ok();
         if added && denied {
+            // There is room: it was in that list a moment ago.
             let _ = list.handle_deny(*peer);
         }
     }
