@@ -328,7 +328,7 @@ impl Settle {
         if let Some(shared) = self.shared.upgrade() {
             let mut gate = lock(&shared.gate);
             gate.settle(&self.identity.peer, self.identity.counter);
-            shared.note_opening(&gate);
+            shared.note_watched(&gate);
         }
     }
 }

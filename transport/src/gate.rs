@@ -298,17 +298,22 @@ impl Gate {
     /// three times the bytes that came from there went there (SPEC §5.5).
     pub(crate) fn handle_transmit(
         &mut self,
+        now: Instant,
         destination: SocketAddr,
         datagram: &[u8],
     ) -> Vec<SocketAddr> {
-        match packet::classify(datagram, self.network.quic_version()) {
-            packet::Kind::Long { retry: true, .. } => vec![destination],
-            packet::Kind::Long { dcid, scid, .. } => {
-                self.half_open.sent(dcid, scid, destination, datagram.len())
-            }
-            _ if self.half_open.may_send(destination, datagram.len()) => vec![destination],
-            _ => Vec::new(),
-        }
+        let cids = match packet::classify(datagram, self.network.quic_version()) {
+            packet::Kind::Long { retry: true, .. } => return vec![destination],
+            packet::Kind::Long { dcid, scid, .. } => Some((dcid, scid)),
+            _ => None,
+        };
+        self.half_open.sent(now, cids, destination, datagram.len())
+    }
+
+    /// Connections whose packets `handle_transmit` has to see, all of them and not only those with
+    /// a long header.
+    pub(crate) fn watched(&self) -> usize {
+        self.half_open.watched()
     }
 
     /// From now on nothing opens a connection: the endpoint is closed.

@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     /// The role that reads the sockets now. The other gets its datagrams through its inbox.
     reader: Mutex<Role>,
     inboxes: [Mutex<Inbox>; 2],
-    opening: AtomicUsize,
+    watched: AtomicUsize,
     /// The socket to read first: each in turn, so that a busy one does not silence the others.
     next_link: AtomicUsize,
     /// Which socket hears a peer, if more than one could reach it.
@@ -154,7 +154,7 @@ impl Shared {
             admission,
             reader: Mutex::new(Role::Accept),
             inboxes: Default::default(),
-            opening: AtomicUsize::new(0),
+            watched: AtomicUsize::new(0),
             next_link: AtomicUsize::new(0),
             origins: ambiguous.then(Mutex::default),
             traffic: Traffic::default(),
@@ -210,11 +210,15 @@ impl Shared {
     /// quinn's accepting endpoint sends to a real address.
     fn send_accepted(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let is_long = transmit.contents.first().is_some_and(|byte| byte & 0x80 != 0);
-        if !is_long && self.opening.load(Ordering::Relaxed) == 0 {
+        if !is_long && self.watched.load(Ordering::Relaxed) == 0 {
             return self.send(transmit);
         }
+        let now = Instant::now();
         for datagram in datagrams(transmit.contents, transmit.segment_size) {
-            let targets = lock(&self.gate).handle_transmit(transmit.destination, datagram);
+            let mut gate = lock(&self.gate);
+            let targets = gate.handle_transmit(now, transmit.destination, datagram);
+            self.note_watched(&gate);
+            drop(gate);
             for destination in targets {
                 let (contents, segment_size) = (datagram, None);
                 if destination == transmit.destination {
@@ -227,9 +231,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Inbound connections that are opening: while there are none, nothing that leaves is counted.
-    pub(crate) fn note_opening(&self, gate: &Gate) {
-        self.opening.store(gate.half_open(), Ordering::Relaxed);
+    /// While the gate watches no connection, what leaves need not pass it.
+    pub(crate) fn note_watched(&self, gate: &Gate) {
+        self.watched.store(gate.watched(), Ordering::Relaxed);
     }
 
     /// Lets the candidates of a dial start whose time has come; when to come again.
@@ -256,7 +260,7 @@ impl Shared {
                 let (now, admission) = (Instant::now(), &*self.admission);
                 let mut gate = lock(&self.gate);
                 let verdict = gate.handle_datagram(now, source, datagram, crate::random, admission);
-                self.note_opening(&gate);
+                self.note_watched(&gate);
                 match verdict {
                     Verdict::Pass(known_as) if known_as == source => Owner::Accept,
                     Verdict::Pass(known_as) => Owner::AcceptAs(known_as),

@@ -115,17 +115,20 @@ impl HalfOpen {
         first.filter(|_| !self.settled)
     }
 
+    /// Whether QUIC means this dialer when it sends to `destination`.
+    fn is_to(&self, destination: SocketAddr) -> bool {
+        self.sources.first().is_some_and(|source| source.addr == destination)
+    }
+
     /// Whether `len` bytes more may go to `destination`; counts them if so.
     fn spend(&mut self, destination: SocketAddr, len: usize) -> bool {
-        let validated = self.validated;
-        match self.sources.iter_mut().find(|source| source.addr == destination) {
-            Some(source) if !validated && !source.allows(len) => false,
-            Some(source) => {
-                source.sent += len;
-                true
-            }
-            None => true,
-        }
+        let shown = self.validated || self.settled;
+        let source = self.sources.iter_mut().find(|source| source.addr == destination);
+        source.is_none_or(|source| {
+            let allowed = shown || source.allows(len);
+            source.sent += if allowed { len } else { 0 };
+            allowed
+        })
     }
 
     /// The sources other than `destination` that may get `len` bytes more.
@@ -154,6 +157,11 @@ impl HalfOpenTable {
 
     pub(super) fn unconfirmed(&self) -> usize {
         self.entries.values().filter(|entry| !entry.settled).count()
+    }
+
+    /// Entries whose traffic is counted or copied.
+    pub(super) fn watched(&self) -> usize {
+        self.entries.values().filter(|entry| !entry.settled || entry.sources.len() > 1).count()
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -248,37 +256,30 @@ impl HalfOpenTable {
         self.entries.get_mut(id)?.admitted.take()
     }
 
-    /// A packet of ours with a long header, to the dialer's id `dcid` and from our `scid`, leaves
-    /// for `destination`: all the addresses to which it goes.
+    /// A datagram of ours leaves for `destination`: all the addresses to which it goes. `cids` are
+    /// those of a long header: the dialer's, and ours.
     pub(super) fn sent(
         &mut self,
-        dcid: &[u8],
-        scid: &[u8],
+        now: Instant,
+        cids: Option<(&[u8], &[u8])>,
         destination: SocketAddr,
         len: usize,
     ) -> Vec<SocketAddr> {
-        let opening = self.opening_at(destination).find(|(_, entry)| entry.dialer_cid == dcid);
-        let Some((&id, entry)) = opening else { return vec![destination] };
-        let mut targets = entry.others(destination, len);
-        if entry.spend(destination, len) {
-            targets.push(destination);
+        self.expire(now);
+        let (mut allowed, mut targets, mut named) = (true, Vec::new(), None);
+        for (id, entry) in &mut self.entries {
+            if !entry.is_to(destination) || cids.is_some_and(|(dcid, _)| entry.dialer_cid != dcid) {
+                continue;
+            }
+            allowed &= entry.spend(destination, len);
+            targets.extend(entry.others(destination, len));
+            named = Some(*id).filter(|_| !entry.settled);
         }
-        self.add_cid(id, scid);
+        if let (Some(id), Some((_, ours))) = (named, cids) {
+            self.add_cid(id, ours);
+        }
+        targets.extend(Some(destination).filter(|_| allowed));
         targets
-    }
-
-    /// Bytes of another kind leave for `destination`: whether they may.
-    pub(super) fn may_send(&mut self, destination: SocketAddr, len: usize) -> bool {
-        self.opening_at(destination).next().is_none_or(|(_, entry)| entry.spend(destination, len))
-    }
-
-    fn opening_at(
-        &mut self,
-        source: SocketAddr,
-    ) -> impl Iterator<Item = (&Id, &mut HalfOpen)> + use<'_> {
-        self.entries.iter_mut().filter(move |(_, entry)| {
-            !entry.settled && entry.sources.iter().any(|s| s.addr == source)
-        })
     }
 
     pub(super) fn settle(&mut self, dialer: &PeerId, counter: u64) {

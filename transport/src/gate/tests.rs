@@ -70,8 +70,12 @@ impl Bench {
         let version = NetworkKey::PUBLIC.quic_version().to_be_bytes();
         let mut datagram = [&[0xe0][..], &version, &[8], &SCID, &[8], &OURS].concat();
         datagram.resize(len, 0);
-        let mut ports: Vec<u16> =
-            self.gate.handle_transmit(addr(to), &datagram).iter().map(SocketAddr::port).collect();
+        let mut ports: Vec<u16> = self
+            .gate
+            .handle_transmit(self.now, addr(to), &datagram)
+            .iter()
+            .map(SocketAddr::port)
+            .collect();
         ports.sort_unstable();
         ports
     }
@@ -329,10 +333,28 @@ fn answers_go_to_every_source_that_authenticated_at_most_three_and_three_times_t
     assert_eq!(bench.answer(1, 95), [2], "of 3,600 bytes none is left for the others");
     assert_eq!(bench.answer(9, 1200), [9], "of nobody who opens a connection");
     let short_header = [0x40; 95];
-    assert_eq!(bench.gate.handle_transmit(addr(1), &short_header), []);
-    assert_eq!(bench.gate.handle_transmit(addr(9), &short_header), [addr(9)]);
+    let now = bench.now;
+    assert_eq!(bench.gate.handle_transmit(now, addr(1), &short_header), [addr(2)]);
+    assert_eq!(bench.gate.handle_transmit(now, addr(9), &short_header), [addr(9)]);
+    assert_eq!(bench.gate.watched(), 1);
+}
+
+#[test]
+fn a_dialer_that_confirmed_is_answered_on_all_its_paths_for_a_while() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let (datagram, _) = bench.first(&key, 1);
+    bench.hear(1, &datagram);
+    bench.hear(2, &datagram);
     bench.gate.settle(&key.peer_id(), 1);
-    assert_eq!(bench.answer(1, 1200), [1], "the dialer has confirmed one of its paths");
+    let handshake_done = [0x40; 30];
+    let now = bench.now;
+    let targets = bench.gate.handle_transmit(now, addr(1), &handshake_done);
+    assert_eq!(targets, [addr(2), addr(1)], "QUIC does not know yet that it moved");
+    assert_eq!(bench.gate.handle_transmit(now, addr(2), &[0x40; 9000]), [addr(2)]);
+    let later = now + HALF_OPEN_TIME;
+    assert_eq!(bench.gate.handle_transmit(later, addr(1), &handshake_done), [addr(1)]);
+    assert_eq!(bench.gate.watched(), 0);
 }
 
 #[test]

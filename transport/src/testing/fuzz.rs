@@ -222,7 +222,7 @@ pub fn gate(script: &[u8]) -> GateCounters {
                 if let Some(old) = pick(&mut script) {
                     let ours = [&[script.byte() & 0x7f][..], &[0; 7]].concat();
                     let answer = long_header(&[2; 8], &ours, 1200);
-                    assert!(gate.handle_transmit(source, &answer).len() <= 3);
+                    assert!(gate.handle_transmit(now, source, &answer).len() <= 3);
                     let handshake = long_header(&old.dcid, &[2; 8], 60);
                     hear(&mut gate, now, source, &handshake, &mut rng);
                 }

@@ -370,7 +370,7 @@ impl VirtualPeer {
                     Route::Race(addrs) => addrs,
                     Route::Held => Vec::new(),
                 },
-                _ => lock(&self.gate).handle_transmit(to, datagram),
+                _ => lock(&self.gate).handle_transmit(now, to, datagram),
             };
             self.outbox.extend(targets.into_iter().map(|to| (to, datagram.to_vec())));
         }
