@@ -33,7 +33,7 @@ fn outcome(world: &mut World) -> Status {
         assert!(exported.is_some());
         assert!(accepted.iter().all(|&id| world.node(0).exported(id) == exported));
     } else {
-        assert_eq!(accepted, []);
+        assert_eq!(accepted, [0_u64; 0]);
     }
     status
 }
