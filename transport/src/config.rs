@@ -4,6 +4,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use pinhole_proto::{NetworkKey, PeerId, Protocol};
 
+/// Inbound connections that may be opening at a time, by default (SPEC §5.4).
+const MAX_HALF_OPEN: usize = 64;
+/// QUIC's idle timeout, by default (SPEC §8.6).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Silence after which a keep-alive is sent, by default (SPEC §8.6).
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
 /// Settings of an [`Endpoint`](crate::Endpoint). The defaults suit a small device.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -50,14 +57,14 @@ impl Config {
             connection_id_key: crate::random(),
             counter_floor: 0,
             max_connections: 256,
-            max_half_open: 64,
+            max_half_open: MAX_HALF_OPEN,
             max_streams: 128,
             stream_window: 1_250_000,
             connection_window: 8 << 20,
             send_window: 8 << 20,
             datagram_buffer: 64 << 10,
-            idle_timeout: Some(Duration::from_secs(30)),
-            keep_alive: Some(Duration::from_secs(10)),
+            idle_timeout: Some(IDLE_TIMEOUT),
+            keep_alive: Some(KEEP_ALIVE),
             early_protocols: Vec::new(),
         }
     }

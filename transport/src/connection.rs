@@ -15,6 +15,11 @@ use crate::{
     Closed, DatagramError, Offer, Stream, StreamError, Suite, lock, paths::DialId, socket::Shared,
 };
 
+/// Bytes of the reason of a close, sent or read (SPEC §8.6).
+pub(crate) const MAX_REASON: usize = 256;
+/// Bytes in the label of an exported key (SPEC §4.5.3).
+pub(crate) const MAX_EXPORT_LABEL: usize = 200;
+
 /// An authenticated QUIC connection to a peer. A handle: clones share the connection, which
 /// closes when the last handle and the last stream of it are gone.
 #[derive(Clone)]
@@ -204,7 +209,9 @@ impl Connection {
 
     /// Closes the connection at once. `reason` is for people; 256 bytes of it arrive.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        self.0.quinn.close(var_int(code.code()), &reason.as_bytes()[..reason.len().min(256)]);
+        self.0
+            .quinn
+            .close(var_int(code.code()), &reason.as_bytes()[..reason.len().min(MAX_REASON)]);
     }
 
     /// Waits until the connection is over.

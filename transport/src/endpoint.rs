@@ -32,6 +32,8 @@ use crate::{
 const FLOOR_DATA: u32 = 8192;
 const FLOOR_STREAM_DATA: u32 = 4096;
 const FLOOR_STREAMS: u32 = 4;
+/// How long the token of a Retry is valid (SPEC §5.4).
+const RETRY_TOKEN_TIME: Duration = Duration::from_secs(15);
 /// How long `close` waits for the last packets to leave.
 const CLOSE_TIME: Duration = Duration::from_secs(3);
 /// Bytes that are kept for a connection between its first packet and our `accept`.
@@ -385,6 +387,7 @@ pub(crate) fn server_config(
     let token_key = Arc::new(TokenKey::new(&crate::random()));
     let mut server = ServerConfig::new(Arc::new(responder), token_key);
     server.transport_config(transport);
+    server.retry_token_lifetime(RETRY_TOKEN_TIME);
     server.max_incoming(2 * config.max_half_open.max(1));
     server.incoming_buffer_size(INCOMING_BUFFER);
     server.incoming_buffer_size_total(INCOMING_BUFFER * config.max_half_open.max(1) as u64);

@@ -4,6 +4,8 @@ use std::{fmt, io, net::SocketAddr};
 
 use pinhole_proto::{CloseCode, PeerId, StreamCode};
 
+use crate::connection::MAX_REASON;
+
 /// Why an endpoint could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -143,7 +145,7 @@ impl From<quinn::ConnectionError> for Closed {
 
 /// At most 256 bytes of what a peer said, without control characters.
 fn printable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]);
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_REASON)]);
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 

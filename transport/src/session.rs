@@ -20,6 +20,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::{
+    connection::MAX_EXPORT_LABEL,
     gate::Gate,
     handshake::{
         Accept, Acceptor, Destination, Dialer, EarlySecret, HandshakeError, Hello, InitialSalt,
@@ -520,7 +521,7 @@ fn export(
     context: &[u8],
 ) -> Result<(), ExportKeyingMaterialError> {
     let keys = keys.ok_or(ExportKeyingMaterialError)?;
-    if label.len() > 200 || output.len() > 255 * 32 {
+    if label.len() > MAX_EXPORT_LABEL || output.len() > 255 * 32 {
         return Err(ExportKeyingMaterialError);
     }
     let hash = ring::digest::digest(&ring::digest::SHA256, context);

@@ -10,7 +10,7 @@ use super::{
 
 /// A Hello that authenticated. Its sender is not proven live yet: it may be a replay.
 pub(crate) struct Acceptor {
-    noise: HandshakeState,
+    pub(super) noise: HandshakeState,
     early: EarlySecret,
     pub(crate) hello: Hello,
 }

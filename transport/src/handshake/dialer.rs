@@ -10,7 +10,7 @@ use super::{
 
 /// A handshake that waits for the responder's Reply.
 pub(crate) struct Dialer {
-    noise: HandshakeState,
+    pub(super) noise: HandshakeState,
     early: EarlySecret,
 }
 

@@ -269,8 +269,10 @@ fn vector(case: &Case) -> Value {
             "body": hex(&run.hello),
             "message": hex(&hello),
         },
+        "h1": hex(start(case).0.noise.get_handshake_hash()),
         "early": keys(FIXED_SUITE, &run.dialer_early),
         "reply": { "body": hex(&run.reply), "message": hex(&reply) },
+        "h2": hex(&hash_after_reply(case, &run.hello)),
         "accept": {
             "suite": suite.code(),
             "early_data": case.accept.early_data,
@@ -283,8 +285,8 @@ fn vector(case: &Case) -> Value {
         "responder_hs": keys(FIXED_SUITE, &run.dialer.handshake.responder),
         "dialer_ap": keys(suite, &run.dialer.application.dialer),
         "responder_ap": keys(suite, &run.dialer.application.responder),
-        "dialer_ap_after_update": keys(suite, &updated.dialer),
-        "responder_ap_after_update": keys(suite, &updated.responder),
+        "dialer_ap_after_update": updated_keys(suite, &updated.dialer),
+        "responder_ap_after_update": updated_keys(suite, &updated.responder),
         "exporter": {
             "secret": hex(&*run.dialer.exporter),
             "label": "label",
@@ -300,6 +302,12 @@ fn vector(case: &Case) -> Value {
         ],
         "retry": retry(version, &salt, &dcid),
     })
+}
+
+fn hash_after_reply(case: &Case, hello: &[u8]) -> Vec<u8> {
+    let mut noise = read(case, hello).unwrap().noise;
+    noise.write_message(&[], &mut [0; 48]).unwrap();
+    noise.get_handshake_hash().to_vec()
 }
 
 fn message(message: Message<'_>) -> Vec<u8> {
@@ -378,6 +386,13 @@ fn keys(suite: Suite, secret: &Secret) -> Value {
         "iv": expand(b"quic iv", 12),
         "hp": expand(b"quic hp", len),
     })
+}
+
+/// A key update keeps the header protection key (RFC 9001 §6.1).
+fn updated_keys(suite: Suite, secret: &Secret) -> Value {
+    let mut keys = keys(suite, secret);
+    keys.as_object_mut().unwrap().remove("hp");
+    keys
 }
 
 fn hex(bytes: &[u8]) -> String {
