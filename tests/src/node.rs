@@ -20,7 +20,7 @@ use pinhole_proto::PeerId;
 use serde_json::Value;
 
 /// What no test needs to wait for.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The `node` program of the profile in which this test was built. Cargo builds it if need be.
 pub fn program() -> &'static Path {

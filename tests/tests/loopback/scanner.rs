@@ -11,6 +11,7 @@ use pinhole_tests::{
     endpoints::{bind, connect, echo, serve},
     forwarder::{Forwarder, loopback},
     machine::has_ipv6,
+    node::TestNode,
     probes,
     world::Link,
 };
@@ -110,5 +111,42 @@ impl Scanner {
         assert_eq!(after.datagrams_sent, start.datagrams_sent, "{what}");
         let mut buffer = [0; 2048];
         assert!(self.0.recv(&mut buffer).is_err(), "{what}: {buffer:?}");
+    }
+}
+
+/// The real program, with a peer connected to it: what a scanner finds on the network.
+#[test]
+fn the_program_is_silent() {
+    let mut listen = vec!["127.0.0.1:0"];
+    if has_ipv6("the_program_is_silent") {
+        listen.push("[::1]:0");
+    }
+    let node = TestNode::listening(&listen, &[]);
+    for &target in &node.listen {
+        let forwarder = Forwarder::start(target, Link::good(Duration::from_millis(1)), 1);
+        let peer = TestNode::listening(
+            &[&SocketAddr::from((loopback(target), 0)).to_string()],
+            &["--peer", &format!("{}@{}", node.peer, forwarder.addr)],
+        );
+        peer.wait_state(node.peer, "connected");
+        let mut rng = Rng::from_seed(4);
+        let recorded = forwarder.recorded().there;
+        assert!(recorded.len() >= 2, "{}", recorded.len());
+        let scanner = Scanner::new(target);
+        let mut all = probes::scan(&mut rng);
+        all.extend(probes::with_live_ids(&mut rng, &recorded));
+        all.extend(recorded);
+        for probes in all.chunks(16) {
+            for probe in probes {
+                scanner.0.send(probe).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(2)); // so that no buffer overflows
+        }
+        std::thread::sleep(QUIET);
+        let mut buffer = [0; 2048];
+        let answer = scanner.0.recv(&mut buffer);
+        assert!(answer.is_err(), "{answer:?} bytes: {buffer:?}");
+        let (lines, alive) = peer.command(&["ping", &node.peer.to_string(), "-c", "1"]);
+        assert!(alive, "{lines:?}");
     }
 }
