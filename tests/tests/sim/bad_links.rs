@@ -100,7 +100,7 @@ fn early_data_arrives_once_or_is_known_to_be_rejected() {
         let dial = world.dial(1, 0);
         world.send(1, dial, b"early").unwrap();
         let mut replies = Vec::new();
-        world.run_until(Duration::from_secs(30), |world| {
+        world.run_until(PATIENCE, |world| {
             world.echo(0);
             replies.extend(world.node(1).receive(dial));
             matches!(world.node(1).status(dial), Status::Closed(_))

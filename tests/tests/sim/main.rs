@@ -3,5 +3,6 @@
 
 mod bad_links;
 mod contact;
+mod racing;
 mod replay;
 mod tamper;
