@@ -35,7 +35,7 @@ const FLOOR_STREAMS: u32 = 4;
 /// How long the token of a Retry is valid (SPEC §5.4).
 const RETRY_TOKEN_TIME: Duration = Duration::from_secs(15);
 /// How long `close` waits for the last packets to leave.
-const CLOSE_TIME: Duration = Duration::from_secs(3);
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// Bytes that are kept for a connection between its first packet and our `accept`.
 const INCOMING_BUFFER: u64 = 16 << 10;
 
@@ -286,7 +286,7 @@ impl Endpoint {
         }
     }
 
-    /// Closes every connection and stops to listen; waits at most 3 s for the last packets.
+    /// Closes every connection and stops to listen; waits at most 1 s for the last packets.
     /// Closing twice is harmless.
     pub async fn close(&self, code: CloseCode) {
         let inner = &self.0;
