@@ -60,7 +60,9 @@ pub(crate) struct Paths {
     next_id: DialId,
     dials: BTreeMap<DialId, Dial>,
     by_cid: HashMap<Vec<u8>, DialId>,
-    by_addr: HashMap<SocketAddr, DialId>,
+    /// The dials that were answered from an address, the last one last: for connection ids that
+    /// quinn gave out later, of which we know nothing.
+    by_addr: HashMap<SocketAddr, Vec<DialId>>,
     transmits: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
@@ -121,9 +123,6 @@ impl Paths {
             .take(MAX_CANDIDATES)
             .map(|&addr| Candidate { addr, sent: 0 })
             .collect();
-        for candidate in &candidates {
-            self.by_addr.insert(candidate.addr, id);
-        }
         let race = Race {
             salt,
             initial: None,
@@ -152,7 +151,10 @@ impl Paths {
                 self.by_cid.remove(&cid);
             }
         }
-        self.by_addr.retain(|_, id| self.dials.contains_key(id));
+        self.by_addr.retain(|_, ids| {
+            ids.retain(|id| self.dials.contains_key(id));
+            !ids.is_empty()
+        });
     }
 
     /// The address to which the packets of a dial go, once one has answered.
@@ -195,7 +197,7 @@ impl Paths {
     ) -> Option<DialId> {
         match packet::classify(datagram, self.version) {
             Kind::Short { dcid } => {
-                self.by_cid.get(dcid).or_else(|| self.by_addr.get(&source)).copied()
+                self.by_cid.get(dcid).copied().or_else(|| self.newest_at(source))
             }
             Kind::Long { initial, retry, dcid, .. } => {
                 let id = *self.by_cid.get(dcid)?;
@@ -233,8 +235,17 @@ impl Paths {
         let held = std::mem::take(&mut race.held);
         self.transmits.extend(held.into_iter().map(|datagram| (source, datagram)));
         dial.state = State::Chosen(source);
-        self.by_addr.insert(source, id);
+        self.by_addr.entry(source).or_default().push(id);
         true
+    }
+
+    /// The newest dial that was answered from `addr`, one that is not over if there is one. With
+    /// two live connections to one address the older one's packets may be taken for the newer's;
+    /// the node keeps only one (SPEC §8.5).
+    fn newest_at(&self, addr: SocketAddr) -> Option<DialId> {
+        let ids = self.by_addr.get(&addr)?;
+        let live = |id: &&DialId| self.dials.get(id).is_some_and(|dial| dial.closed.is_none());
+        ids.iter().rev().find(live).or(ids.last()).copied()
     }
 
     /// Starts the candidates whose time has come.

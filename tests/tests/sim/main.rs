@@ -3,6 +3,7 @@
 
 mod bad_links;
 mod contact;
+mod migration;
 mod racing;
 mod replay;
 mod tamper;

@@ -255,6 +255,9 @@ impl VirtualPeer {
     pub fn close(&mut self, now: Instant, id: u64) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.quinn.close(now, code(CloseCode::Disconnect), Bytes::new());
+            if let Some(dial) = connection.dial {
+                self.paths.handle_closed(dial, now);
+            }
             self.finished(id, Status::Closed("closed by us".into()));
         }
         self.drive(now);
