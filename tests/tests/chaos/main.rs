@@ -18,7 +18,7 @@ fn a_node_that_is_killed_and_comes_back_is_found_again() {
     let mut killed = TestNode::in_folder(folder.path(), &["127.0.0.1:0"], &[]);
     let (peer, addr) = (killed.peer, killed.listen[0].to_string());
     let watcher = TestNode::start(&["--peer", &killed.address()]);
-    for round in 0..5 {
+    for round in 0..3 {
         watcher.wait_state(peer, "connected");
         killed.kill();
         let start = Instant::now();
