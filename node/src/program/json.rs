@@ -455,6 +455,30 @@ mod tests {
     }
 
     #[test]
+    fn damaged_documents_are_judged_as_a_well_known_parser_judges_them() {
+        let valid = [
+            "{\"ask\":\"ping\",\"to\":[\"pin1\",null,true],\"n\":-1.5e3,\"t\":\"\\u00fc\\n\"}",
+            "[[1,2],{\"a\":{\"b\":false}},\"\\ud83d\\ude00\",0.25]",
+        ];
+        let mut rng = pinhole_node::rng::Rng::from_seed(11);
+        let mut below = |bound: usize| (rng.next_u64() % bound as u64) as usize;
+        for round in 0..20_000 {
+            let mut bytes = valid[round % 2].as_bytes().to_vec();
+            for _ in 0..=below(3) {
+                let at = below(bytes.len());
+                let pool = b"{}[]\",:\\u0e+-. 19tf";
+                bytes[at] = pool[below(pool.len())];
+            }
+            let text = String::from_utf8(bytes).unwrap();
+            let theirs = serde_json::from_str::<serde_json::Value>(&text);
+            // Theirs also refuses numbers that are too large for a float.
+            if !theirs.as_ref().is_err_and(|error| error.to_string().contains("out of range")) {
+                assert_eq!(Json::parse(&text).is_ok(), theirs.is_ok(), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn times_have_three_decimals() {
         assert_eq!(millis(Duration::from_nanos(1_234_567)).line(), "1.235");
         assert_eq!(millis(Duration::ZERO).line(), "0.000");
