@@ -78,9 +78,7 @@ impl Stack for Pin {
         let mut stream = connection.open(&ECHO, REQUEST_LIMIT).await?;
         stream.send(body).await?;
         stream.finish().await?;
-        let reply = stream.recv().await?.context("no reply")?;
-        ensure!(stream.recv().await?.is_none(), "more than a reply");
-        Ok(reply)
+        Ok(stream.recv_only().await?)
     }
 
     async fn upload(connection: &Connection, bytes: u64) -> Result<()> {
@@ -140,8 +138,7 @@ async fn answer(offer: Offer) -> Result<()> {
         // Boxed, so that the task of a small request is not as large as that of a transfer.
         return Box::pin(count(stream)).await;
     }
-    let body = stream.recv().await?.context("no request")?;
-    ensure!(stream.recv().await?.is_none(), "more than a request");
+    let body = stream.recv_only().await?;
     stream.send(&body).await?;
     stream.finish().await?;
     Ok(())
