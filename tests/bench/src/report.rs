@@ -46,6 +46,11 @@ impl Row {
         }
     }
 
+    /// Whether another measurement of the same row came out better.
+    pub fn is_worse_than(&self, other: &Row) -> bool {
+        self.worsened(other.value) > 1.0
+    }
+
     /// How much worse than `before`, as a factor; 1 is the same.
     fn worsened(&self, before: f64) -> f64 {
         match self.bound {
