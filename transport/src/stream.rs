@@ -350,11 +350,19 @@ pub(crate) struct Receiver {
     unread: Bytes,
     /// Why we told the peer to stop, if we did.
     pub(crate) refused: Option<StreamCode>,
+    /// The end of the stream was read.
+    ended: bool,
 }
 
 impl Receiver {
     pub(crate) fn new(stream: RecvStream, limit: usize) -> Self {
-        Self { stream, frames: FrameDecoder::new(limit), unread: Bytes::new(), refused: None }
+        Self {
+            stream,
+            frames: FrameDecoder::new(limit),
+            unread: Bytes::new(),
+            refused: None,
+            ended: false,
+        }
     }
 
     pub(crate) fn set_limit(&mut self, limit: usize) {
@@ -385,7 +393,10 @@ impl Receiver {
             }
             match self.stream.read_chunk(READ_CHUNK, true).await.map_err(read_error)? {
                 Some(chunk) => self.unread = chunk.bytes,
-                None if self.frames.is_between_frames() => return Ok(None),
+                None if self.frames.is_between_frames() => {
+                    self.ended = true;
+                    return Ok(None);
+                }
                 None => {
                     self.refused = Some(StreamCode::Malformed);
                     return Err(StreamError::Ended);
@@ -423,8 +434,10 @@ impl Drop for Receiver {
     /// quinn tells the peer of a dropped stream to stop, even if all but the end was read. The end
     /// is mostly there with the last frame; then it is read, and nothing is sent.
     fn drop(&mut self) {
-        let mut context = Context::from_waker(Waker::noop());
-        let _ = self.stream.poll_read(&mut context, &mut [0]);
+        if !self.ended {
+            let mut context = Context::from_waker(Waker::noop());
+            let _ = self.stream.poll_read(&mut context, &mut [0]);
+        }
     }
 }
 
