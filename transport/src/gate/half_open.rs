@@ -122,13 +122,22 @@ impl HalfOpen {
 
     /// Whether `len` bytes more may go to `destination`; counts them if so.
     fn spend(&mut self, destination: SocketAddr, len: usize) -> bool {
-        let shown = self.validated || self.settled;
+        let shown = self.validated;
         let source = self.sources.iter_mut().find(|source| source.addr == destination);
         source.is_none_or(|source| {
             let allowed = shown || source.allows(len);
             source.sent += if allowed { len } else { 0 };
             allowed
         })
+    }
+
+    /// All the addresses to which `len` bytes for `destination` go.
+    fn targets(&mut self, destination: SocketAddr, len: usize) -> Vec<SocketAddr> {
+        let mut targets = self.others(destination, len);
+        if self.spend(destination, len) {
+            targets.push(destination);
+        }
+        targets
     }
 
     /// The sources other than `destination` that may get `len` bytes more.
@@ -159,9 +168,9 @@ impl HalfOpenTable {
         self.entries.values().filter(|entry| !entry.settled).count()
     }
 
-    /// Entries whose traffic is counted or copied.
+    /// Entries of which more than the packets with a long header are copied.
     pub(super) fn watched(&self) -> usize {
-        self.entries.values().filter(|entry| !entry.settled || entry.sources.len() > 1).count()
+        self.entries.values().filter(|entry| entry.settled && entry.sources.len() > 1).count()
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -266,19 +275,23 @@ impl HalfOpenTable {
         len: usize,
     ) -> Vec<SocketAddr> {
         self.expire(now);
-        let (mut allowed, mut targets, mut named) = (true, Vec::new(), None);
-        for (id, entry) in &mut self.entries {
-            if !entry.is_to(destination) || cids.is_some_and(|(dcid, _)| entry.dialer_cid != dcid) {
-                continue;
-            }
-            allowed &= entry.spend(destination, len);
-            targets.extend(entry.others(destination, len));
-            named = Some(*id).filter(|_| !entry.settled);
-        }
-        if let (Some(id), Some((_, ours))) = (named, cids) {
-            self.add_cid(id, ours);
-        }
-        targets.extend(Some(destination).filter(|_| allowed));
+        let Some((dcid, ours)) = cids else { return self.copies(destination, len) };
+        let opening = self.entries.iter_mut().find(|(_, entry)| {
+            !entry.settled && entry.is_to(destination) && entry.dialer_cid == dcid
+        });
+        let Some((&id, entry)) = opening else { return self.copies(destination, len) };
+        let targets = entry.targets(destination, len);
+        self.add_cid(id, ours);
+        targets
+    }
+
+    /// Where a datagram goes that does not say of which connection with `destination` it is. It may
+    /// be an established one, so nothing is held back here.
+    fn copies(&mut self, destination: SocketAddr, len: usize) -> Vec<SocketAddr> {
+        let confirmed = self.entries.values_mut().filter(|e| e.settled && e.is_to(destination));
+        let newest = confirmed.max_by_key(|entry| entry.expires);
+        let mut targets = newest.map_or(Vec::new(), |entry| entry.others(destination, len));
+        targets.push(destination);
         targets
     }
 

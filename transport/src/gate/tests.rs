@@ -334,9 +334,10 @@ fn answers_go_to_every_source_that_authenticated_at_most_three_and_three_times_t
     assert_eq!(bench.answer(9, 1200), [9], "of nobody who opens a connection");
     let short_header = [0x40; 95];
     let now = bench.now;
-    assert_eq!(bench.gate.handle_transmit(now, addr(1), &short_header), [addr(2)]);
+    let targets = bench.gate.handle_transmit(now, addr(1), &short_header);
+    assert_eq!(targets, [addr(1)], "it may be of another connection");
     assert_eq!(bench.gate.handle_transmit(now, addr(9), &short_header), [addr(9)]);
-    assert_eq!(bench.gate.watched(), 1);
+    assert_eq!(bench.gate.watched(), 0);
 }
 
 #[test]
