@@ -168,9 +168,9 @@ impl HalfOpenTable {
         self.entries.values().filter(|entry| !entry.settled).count()
     }
 
-    /// Entries of which more than the packets with a long header are copied.
+    /// Entries of which not only the packets with a long header are counted or copied.
     pub(super) fn watched(&self) -> usize {
-        self.entries.values().filter(|entry| entry.settled && entry.sources.len() > 1).count()
+        self.entries.values().filter(|entry| !entry.settled || entry.sources.len() > 1).count()
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -286,8 +286,10 @@ impl HalfOpenTable {
     }
 
     /// Where a datagram goes that does not say of which connection with `destination` it is. It may
-    /// be an established one, so nothing is held back here.
+    /// be an established one, so nothing is held back here; but it counts for those that are opening.
     fn copies(&mut self, destination: SocketAddr, len: usize) -> Vec<SocketAddr> {
+        let opening = self.entries.values_mut().filter(|e| !e.settled && e.is_to(destination));
+        opening.flat_map(|entry| entry.sources.first_mut()).for_each(|first| first.sent += len);
         let confirmed = self.entries.values_mut().filter(|e| e.settled && e.is_to(destination));
         let newest = confirmed.max_by_key(|entry| entry.expires);
         let mut targets = newest.map_or(Vec::new(), |entry| entry.others(destination, len));

@@ -337,7 +337,20 @@ fn answers_go_to_every_source_that_authenticated_at_most_three_and_three_times_t
     let targets = bench.gate.handle_transmit(now, addr(1), &short_header);
     assert_eq!(targets, [addr(1)], "it may be of another connection");
     assert_eq!(bench.gate.handle_transmit(now, addr(9), &short_header), [addr(9)]);
-    assert_eq!(bench.gate.watched(), 0);
+    assert_eq!(bench.gate.watched(), 1);
+}
+
+#[test]
+fn what_may_be_of_another_connection_counts_for_the_one_that_opens() {
+    let mut bench = Bench::new(4);
+    let key = bench.rng.key();
+    let (datagram, _) = bench.first(&key, 1);
+    bench.hear(1, &datagram);
+    let now = bench.now;
+    assert_eq!(bench.answer(1, 1200), [1]);
+    assert_eq!(bench.gate.handle_transmit(now, addr(1), &[0x40; 54]), [addr(1)]);
+    assert_eq!(bench.answer(1, 1200), [1]);
+    assert!(bench.answer(1, 1200).is_empty(), "it would be 3,654 bytes for 1,200");
 }
 
 #[test]
