@@ -21,6 +21,7 @@ use crate::peers::{
     PeerRefused, Peers, Reason,
 };
 use crate::protocols::{Builtin, drain};
+use crate::tally::{Packets, Tallied, Tally};
 
 /// How long streams may go on when the node is closed.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -56,6 +57,9 @@ pub(crate) enum Request {
     },
     Records {
         reply: oneshot::Sender<Vec<PeerRecord>>,
+    },
+    Tallied {
+        reply: oneshot::Sender<Tallied>,
     },
     LinkClosed {
         link: LinkId,
@@ -94,6 +98,7 @@ pub(crate) struct Driver {
     dry: Arc<Notify>,
     /// Goes along with the next dial that the table asks for.
     early: Option<EarlyRequest>,
+    tally: Tally,
 }
 
 enum Input {
@@ -125,6 +130,7 @@ impl Driver {
             waiting: HashMap::new(),
             dry: Arc::default(),
             early: None,
+            tally: Tally::default(),
         }
     }
 
@@ -193,8 +199,13 @@ impl Driver {
             Request::Records { reply } => {
                 let _ = reply.send(self.peers.records().collect());
             }
+            Request::Tallied { reply } => {
+                let _ = reply.send(self.tallied());
+            }
             Request::LinkClosed { link, closed } => {
-                self.links.remove(&link);
+                if let Some(link) = self.links.remove(&link) {
+                    self.tally.sums.packets += packets(&link);
+                }
                 self.peers.handle_closed(Instant::now(), link, closed_reason(&closed));
             }
             Request::Drained(link) => self.peers.handle_drained(Instant::now(), link),
@@ -211,7 +222,10 @@ impl Driver {
                 self.links.get(&link).cloned().ok_or(ConnectError::Cancelled)
             }
             Ok(_) => return self.waiting.entry(addr.peer).or_default().push(reply),
-            Err(refused) => Err(refused.into()),
+            Err(refused) => {
+                self.tally.sums.dials_denied += u64::from(refused == PeerRefused::Denied);
+                Err(refused.into())
+            }
         };
         let _ = reply.send(answer);
     }
@@ -377,8 +391,10 @@ impl Driver {
         self.inner.set_kept(peer, link);
     }
 
-    fn emit(&self, event: PeerEvent) {
+    fn emit(&mut self, event: PeerEvent) {
         let PeerEvent::State { peer, state, was, reason } = event;
+        let is_known = |peer: &PeerId| self.peers.record(peer).is_some();
+        self.tally.handle_state(peer, state, reason, is_known);
         let kept = self.inner.kept(&peer);
         let addr = kept.as_ref().map(|link| link.connection.remote_addr());
         let rtt = kept.as_ref().map(|link| link.connection.rtt());
@@ -386,6 +402,12 @@ impl Driver {
         tracing::info!(peer = %peer.short(), %state, %was, %reason, ?addr, "peer");
         let path = addr.map(|_| Path::Direct);
         self.inner.emit(Event::Peer { peer, state, was, reason, path, addr, rtt, origin });
+    }
+
+    fn tallied(&self) -> Tallied {
+        let mut sums = self.tally.sums;
+        self.links.values().for_each(|link| sums.packets += packets(link));
+        sums
     }
 
     /// Lets streams end for a while, closes all connections and ends all tasks. Nobody gets a new
@@ -441,6 +463,11 @@ async fn serve_early(inner: Arc<Inner>, offer: EarlyOffer) {
     inner.count(|counters| &counters.early_served);
     // An error says that the peer has gone.
     let _ = stream.reply(&answer).await;
+}
+
+fn packets(link: &Link) -> Packets {
+    let stats = link.connection.stats();
+    Packets { sent: stats.packets_sent, lost: stats.packets_lost }
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -104,6 +104,21 @@ pub struct Metrics {
     pub peers_known: u64,
     /// Gauge: peers with a connection.
     pub peers_connected: u64,
+    /// Gauge: peers in each state.
+    pub peers: StateCounts,
+    /// How often a peer failed.
+    pub peers_failed: u64,
+    /// How often a peer was connected again that had been connected before.
+    pub reconnects: u64,
+    /// Heartbeats that we sent.
+    pub heartbeats_sent: u64,
+    /// How often our own allowlist kept us from dialing; those whom it kept out,
+    /// [`Counters::gate`] counts.
+    pub dials_denied: u64,
+    /// QUIC packets that we sent on confirmed connections.
+    pub packets_sent: u64,
+    /// QUIC packets that we sent on confirmed connections and that were declared lost.
+    pub packets_lost: u64,
     /// Streams that we opened.
     pub streams_opened: u64,
     /// Streams of peers that were served.
@@ -118,6 +133,28 @@ pub struct Metrics {
     pub messages_received: u64,
     /// Messages that came again and were acknowledged again.
     pub messages_repeated: u64,
+}
+
+/// How many known peers are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateCounts([u64; PeerState::ALL.len()]);
+
+impl StateCounts {
+    /// Counts.
+    pub(crate) fn of(states: impl IntoIterator<Item = PeerState>) -> Self {
+        let mut counts = Self::default();
+        for state in states {
+            for (count, counted) in counts.0.iter_mut().zip(PeerState::ALL) {
+                *count += u64::from(counted == state);
+            }
+        }
+        counts
+    }
+
+    /// Each state with its count, in the order of [`PeerState::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (PeerState, u64)> {
+        PeerState::ALL.into_iter().zip(self.0)
+    }
 }
 
 /// The allowlist as it is.

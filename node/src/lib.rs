@@ -70,6 +70,7 @@ pub mod peers;
 mod protocols; // shell
 pub mod rng;
 mod stream;
+mod tally;
 #[cfg(test)]
 mod testing;
 
@@ -77,7 +78,7 @@ pub use builder::{Builder, Limits};
 pub use error::{ConnectError, NodeFailed, OpenError, RequestError, SendError, StartError};
 pub use event::{Event, Events, Path};
 pub use handler::{Handler, IdempotentHandler};
-pub use info::{AllowlistInfo, Connected, Metrics, PeerInfo, Status};
+pub use info::{AllowlistInfo, Connected, Metrics, PeerInfo, StateCounts, Status};
 pub use node::Node;
 pub use peers::{Origin, PeerState, Reason};
 pub use protocols::message::{IncomingMessage, Messages};

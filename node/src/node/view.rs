@@ -9,7 +9,7 @@ use super::Node;
 use crate::allowlist::{Allowlist, AllowlistFull, Mode};
 use crate::driver::Request;
 use crate::event::Path;
-use crate::info::{AllowlistInfo, Metrics, PeerInfo, Status};
+use crate::info::{AllowlistInfo, Metrics, PeerInfo, StateCounts, Status};
 use crate::peers::PeerRecord;
 
 impl Node {
@@ -48,12 +48,21 @@ impl Node {
     pub async fn metrics(&self) -> Metrics {
         let records = self.records().await;
         let connected = records.iter().filter(|record| record.link.is_some()).count();
+        // An error says that the node has stopped; what the driver counted is gone with it.
+        let tallied = self.ask(|reply| Request::Tallied { reply }).await.unwrap_or_default();
         let counters = &self.inner.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Metrics {
             transport: self.inner.transport_counters(),
             peers_known: records.len() as u64,
             peers_connected: connected as u64,
+            peers: StateCounts::of(records.iter().map(|record| record.state)),
+            peers_failed: tallied.failed,
+            reconnects: tallied.reconnects,
+            heartbeats_sent: tallied.heartbeats,
+            dials_denied: tallied.dials_denied,
+            packets_sent: tallied.packets.sent,
+            packets_lost: tallied.packets.lost,
             streams_opened: read(&counters.streams_opened),
             streams_served: read(&counters.streams_served),
             streams_refused: read(&counters.streams_refused),
