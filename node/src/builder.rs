@@ -9,11 +9,12 @@ use pinhole_transport::{Config, Endpoint, IdempotentProtocol};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::addrs;
+use crate::admission::SharedAllowlist;
 use crate::allowlist::Allowlist;
 use crate::driver::{Driver, Request, failure};
 use crate::error::{NodeFailed, StartError};
 use crate::handler::{Handler, IdempotentHandler, Registry, Served};
-use crate::inner::{Inner, SharedAllowlist};
+use crate::inner::Inner;
 use crate::node::{Node, Stop};
 use crate::peers::{Origin, PeerRefused, Peers, PeersConfig};
 use crate::protocols::message::Messages;

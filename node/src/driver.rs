@@ -224,6 +224,7 @@ impl Driver {
             Ok(_) => return self.waiting.entry(addr.peer).or_default().push(reply),
             Err(refused) => {
                 self.tally.sums.dials_denied += u64::from(refused == PeerRefused::Denied);
+                self.inner.allowlist.dial_refused(addr.peer);
                 Err(refused.into())
             }
         };
@@ -298,7 +299,7 @@ impl Driver {
         });
         // The gate asked before; the answer may have changed since.
         self.judge(peer);
-        self.inner.allowlist.write(|list| list.handle_connected(peer));
+        self.inner.allowlist.connected(peer);
         self.peers.handle_link(Instant::now(), peer, up, dial);
     }
 

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use pinhole_proto::{PeerId, Protocol};
-use pinhole_transport::{Admission, Counters, Endpoint};
+use pinhole_transport::{Counters, Endpoint};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::allowlist::Allowlist;
+use crate::admission::SharedAllowlist;
 use crate::builder::Limits;
 use crate::driver::Request;
 use crate::event::Event;
@@ -181,30 +181,6 @@ impl Inner {
         if let Some(inbox) = &self.inbox {
             inbox.close();
         }
-    }
-}
-
-/// The allowlist, asked from the gate and changed by commands.
-#[derive(Default)]
-pub(crate) struct SharedAllowlist(RwLock<Allowlist>);
-
-impl SharedAllowlist {
-    pub(crate) fn new(list: Allowlist) -> Self {
-        Self(RwLock::new(list))
-    }
-
-    pub(crate) fn read<T>(&self, with: impl FnOnce(&Allowlist) -> T) -> T {
-        with(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn write<T>(&self, with: impl FnOnce(&mut Allowlist) -> T) -> T {
-        with(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Admission for SharedAllowlist {
-    fn admits(&self, peer: &PeerId) -> bool {
-        self.read(|list| list.admits(peer))
     }
 }
 

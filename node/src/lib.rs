@@ -46,10 +46,12 @@
 //! [`Limits`]. A task of the node that fails stops the node, with the reason in
 //! [`Node::closed`] and in the last [`Event`].
 //!
-//! Cores (plain state machines without clock or I/O): [`peers`], [`backoff`], [`allowlist`]. Shells:
+//! Cores (plain state machines without clock or I/O): [`peers`], [`backoff`], [`allowlist`], `refusals`. Shells:
 //! `node`, `driver`, `link`, `dial`, `protocols`.
 
 mod addrs;
+#[allow(clippy::disallowed_methods)] // shell
+mod admission;
 pub mod allowlist;
 pub mod backoff;
 #[allow(clippy::disallowed_methods)] // shell
@@ -68,6 +70,7 @@ mod link; // shell
 mod node;
 pub mod peers;
 mod protocols; // shell
+mod refusals;
 pub mod rng;
 mod stream;
 mod tally;
