@@ -90,7 +90,7 @@ pub struct Status {
     pub bytes_sent: u64,
     /// Bytes of UDP payload received.
     pub bytes_received: u64,
-    /// What is wrong, newest last.
+    /// What is wrong and what to do, newest last.
     pub problems: Vec<String>,
 }
 

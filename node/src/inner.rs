@@ -34,7 +34,12 @@ pub(crate) struct Inner {
     links: RwLock<HashMap<PeerId, Arc<Link>>>,
     /// `None` once the node has stopped.
     events: Mutex<Option<broadcast::Sender<Event>>>,
-    problems: Mutex<Vec<String>>,
+    problems: Mutex<Vec<Problem>>,
+}
+
+struct Problem {
+    what: String,
+    hint: String,
 }
 
 /// The endpoint, which gives its sockets back when the node has stopped, whoever still holds a
@@ -151,19 +156,29 @@ impl Inner {
         }
     }
 
+    /// Tells of a problem, unless it was told already and is still there.
     pub(crate) fn report(&self, what: String, hint: &str) {
-        tracing::warn!(what, hint, "problem");
-        let mut problems = lock(&self.problems);
-        if problems.len() >= MAX_PROBLEMS {
-            problems.remove(0);
+        {
+            let mut problems = lock(&self.problems);
+            if problems.iter().any(|problem| problem.what == what) {
+                return;
+            }
+            if problems.len() >= MAX_PROBLEMS {
+                problems.remove(0);
+            }
+            problems.push(Problem { what: what.clone(), hint: hint.into() });
         }
-        problems.push(what.clone());
-        drop(problems);
+        tracing::warn!(what, hint, "problem");
         self.emit(Event::Problem { what, hint: hint.into() });
     }
 
+    /// A problem is there no more.
+    pub(crate) fn withdraw(&self, what: &str) {
+        lock(&self.problems).retain(|problem| problem.what != what);
+    }
+
     pub(crate) fn problems(&self) -> Vec<String> {
-        lock(&self.problems).clone()
+        lock(&self.problems).iter().map(|p| format!("{}; {}", p.what, p.hint)).collect()
     }
 
     pub(crate) fn count(&self, which: impl FnOnce(&NodeCounters) -> &AtomicU64) {

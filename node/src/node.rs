@@ -352,9 +352,14 @@ impl Node {
     // Its end
 
     /// Says that something is wrong that a person may want to mend; it becomes an event and a line of
-    /// the status.
+    /// the status. What the status has already is not told again.
     pub fn report_problem(&self, what: impl Into<String>, hint: &str) {
         self.inner.report(what.into(), hint);
+    }
+
+    /// Takes a problem out of the status, by what it was reported with: it is mended.
+    pub fn withdraw_problem(&self, what: &str) {
+        self.inner.withdraw(what);
     }
 
     /// Stops the node: streams may go on for a second, connections are closed, tasks end. All
