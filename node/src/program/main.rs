@@ -21,6 +21,7 @@ mod failure;
 mod help;
 mod json;
 mod log;
+mod metrics;
 mod offline;
 mod output;
 mod run;

@@ -13,6 +13,7 @@ use super::control::Control;
 use super::data::{CONNECTION_ID_KEY, Folder, Lock, read_network_key};
 use super::desk::Desk;
 use super::failure::{Failure, Kind};
+use super::metrics::Exporter;
 use super::offline::CONFIG;
 use super::output::unix_micros;
 use super::settings::{self, DEFAULT_PORT, Settings};
@@ -27,6 +28,7 @@ pub(crate) struct Running {
     pub(crate) desk: Arc<Desk>,
     pub(crate) control: JoinHandle<()>,
     counter: JoinHandle<()>,
+    metrics: Option<JoinHandle<()>>,
     folder: Folder,
     _lock: Lock,
 }
@@ -69,6 +71,7 @@ pub(crate) async fn temporary(folder: &Folder) -> Result<Running, Failure> {
     settings.listen = vec![settings::any_v6(0), settings::any_v4(0)];
     // What a lasting node does about its peers, and what it lacks, is not this one's concern.
     settings.peers.clear();
+    settings.metrics = None;
     settings.absent.clear();
     start(folder, lock, settings, Vec::new(), true).await
 }
@@ -116,6 +119,10 @@ async fn start(
     }
     troubles.extend(asked_in_vain(&settings, key.peer_id()));
 
+    let exporter = match settings.metrics {
+        Some(addr) => Some(Exporter::bind(addr).await?),
+        None => None,
+    };
     let floor = floor(counter.value, unix_micros());
     save_counter(folder, reserved(floor))?;
     let builder = builder(folder, &settings)?
@@ -146,7 +153,9 @@ async fn start(
     let desk = Arc::new(Desk::new(node.clone(), folder.clone(), settings.strict, temporary));
     let control = task::spawn(control.serve(desk.clone()));
     let counter = task::spawn(keep_counter(folder.clone(), node.clone()));
-    Ok(Running { node, events, desk, control, counter, folder: folder.clone(), _lock: lock })
+    let metrics = exporter.map(|exporter| task::spawn(exporter.serve(node.clone())));
+    let folder = folder.clone();
+    Ok(Running { node, events, desk, control, counter, metrics, folder, _lock: lock })
 }
 
 /// What the settings ask for and will not get.
@@ -277,6 +286,7 @@ impl Running {
         self.desk.close();
         self.control.abort();
         self.counter.abort();
+        self.metrics.iter().for_each(JoinHandle::abort);
         let closed = self.node.close().await;
         if let Err(failure) =
             save_counter(&self.folder, Counter::Used(self.node.handshake_counter()))

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) strict: bool,
     pub(crate) network_key: Option<PathBuf>,
     pub(crate) limits: Limits,
+    /// Where to serve metrics.
+    pub(crate) metrics: Option<SocketAddr>,
     /// Features that were asked for by name and that this version does not have.
     pub(crate) absent: Vec<&'static str>,
 }
@@ -44,6 +46,7 @@ impl Settings {
             allow,
             network_key: typed.path("network-key"),
             limits: Limits::default(),
+            metrics: typed.parsed("metrics", "ADDR:PORT with an IP address")?,
             absent: absent_flags(typed)?,
         })
     }
@@ -55,6 +58,7 @@ impl Settings {
         self.allow.extend(flags.allow);
         self.strict |= flags.strict;
         self.network_key = flags.network_key.or(self.network_key);
+        self.metrics = flags.metrics.or(self.metrics);
         self.absent.extend(flags.absent);
         self.absent.dedup();
         self
@@ -130,13 +134,8 @@ fn absent_flags(typed: &Typed) -> Result<Vec<&'static str>, Failure> {
             "--liveness {preset}: there is no such preset; write fast, normal or battery"
         )));
     }
-    for flag in ["metrics", "socks5"] {
-        typed.parsed::<SocketAddr>(flag, "ADDR:PORT")?;
-    }
-    Ok(["relay", "liveness", "metrics", "socks5"]
-        .into_iter()
-        .filter(|flag| typed.has(flag))
-        .collect())
+    typed.parsed::<SocketAddr>("socks5", "ADDR:PORT")?;
+    Ok(["relay", "liveness", "socks5"].into_iter().filter(|flag| typed.has(flag)).collect())
 }
 
 /// The presets of liveness.
@@ -174,6 +173,7 @@ mod tests {
         assert!(message("up --peer nobody").contains("--peer nobody: "));
         assert!(message("up --allow pin1x").contains("--allow pin1x: "));
         assert!(message("up --relay --no-relay").contains("contradict"));
+        assert!(message("up --metrics 9433").contains("ADDR:PORT"));
         assert!(message("up --liveness slow").contains("fast, normal or battery"));
         assert_eq!(flags("up --no-dht --relay").unwrap().absent, ["relay"]);
     }

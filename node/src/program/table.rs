@@ -115,7 +115,7 @@ const UP: &[Flag] = &[
     Flag::switch("relay", "be a relay for others (not in this version)"),
     Flag::with("liveness", "PRESET", "fast, normal or battery (not in this version)")
         .completes(Completes::Words(&["fast", "normal", "battery"])),
-    Flag::with("metrics", "ADDR:PORT", "serve OpenMetrics (not in this version)"),
+    Flag::with("metrics", "ADDR:PORT", "serve OpenMetrics over HTTP, best on 127.0.0.1"),
     Flag::with("socks5", "ADDR:PORT", "proxy for TLS relays (not in this version)"),
     Flag::switch("no-mdns", "no discovery on the LAN"),
     Flag::switch("no-portmap", "no port mapping by the router"),

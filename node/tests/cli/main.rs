@@ -7,5 +7,6 @@
 mod control;
 mod conversation;
 mod files;
+mod metrics;
 mod support;
 mod usage;

@@ -130,8 +130,8 @@ fn what_this_version_lacks_is_said_and_not_faked() {
         assert_eq!(said.error(1), "not_found", "{line:?}");
         assert!(said.err.contains("not in this version"), "{}", said.err);
     }
-    let up = data.up(&["--relay", "--metrics", "127.0.0.1:0", "--no-dht"]);
-    for feature in ["relay", "metrics"] {
+    let up = data.up(&["--relay", "--socks5", "127.0.0.1:0", "--no-dht"]);
+    for feature in ["relay", "socks5"] {
         let problem = up.event("problem");
         assert_keys(&problem, "event, t, what, hint");
         assert_eq!(problem["what"], format!("{feature} is not in this version"));

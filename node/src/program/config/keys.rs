@@ -99,13 +99,19 @@ pub(super) const KEYS: &[Key] = &[
         "8388608",
         "Bytes that may wait for a peer's acknowledgement.",
     ),
+    here(
+        "metrics",
+        Shape::Address,
+        "\"127.0.0.1:9433\"",
+        "Serve counters as OpenMetrics at http://ADDR:PORT/metrics, without a password: better only\n\
+         to this machine.",
+    ),
     later("liveness", Shape::Choice(LIVENESS), "\"normal\"", "How soon a dead peer is noticed."),
     later("relay", Shape::Switch, "true", "Be a relay for others (true), or use none (false)."),
     later("punch", Shape::Switch, "true", "Open a way through NATs to peers behind them."),
     later("portmap", Shape::Switch, "true", "Ask the router for a port (PCP, NAT-PMP, UPnP)."),
     later("mdns", Shape::Switch, "true", "Find peers on the local network."),
     later("dht", Shape::Switch, "true", "Find peers by their id alone."),
-    later("metrics", Shape::Address, "\"127.0.0.1:9433\"", "Serve counters in OpenMetrics text."),
     later("socks5", Shape::Address, "\"127.0.0.1:9050\"", "Proxy for TLS connections to relays."),
 ];
 

@@ -193,9 +193,14 @@ impl Reader<'_> {
     }
 
     fn address(&mut self, key: &Key, value: &Value<'_>) {
-        let is_address = |text: &str| text.parse::<SocketAddr>().is_ok();
-        if !matches!(value.get_ref(), DeValue::String(text) if is_address(text)) {
-            self.wrong(key, value, "\"ADDR:PORT\" with an IP address");
+        let addr = match value.get_ref() {
+            DeValue::String(text) => text.parse::<SocketAddr>().ok(),
+            _ => None,
+        };
+        match addr {
+            None => self.wrong(key, value, "\"ADDR:PORT\" with an IP address"),
+            Some(addr) if key.name == "metrics" => self.settings.metrics = Some(addr),
+            Some(_) => {}
         }
     }
 
