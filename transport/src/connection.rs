@@ -12,7 +12,8 @@ use pinhole_proto::{CloseCode, PeerId, Protocol};
 use quinn::{RecvStream, SendDatagramError, SendStream, VarInt};
 
 use crate::{
-    Closed, DatagramError, Offer, Stream, StreamError, Suite, lock, paths::DialId, socket::Shared,
+    Closed, DatagramError, Offer, Stream, StreamError, Suite, Vitals, lock, paths::DialId,
+    pulse::Pulse, socket::Shared,
 };
 
 /// Bytes of the reason of a close, sent or read (SPEC §8.6).
@@ -30,6 +31,7 @@ struct Inner {
     peer: PeerId,
     id: u64,
     dial: Option<DialId>,
+    pulse: Arc<Pulse>,
     shared: Arc<Shared>,
     /// A stream that was taken off quinn's queue while the confirmation came.
     held: Mutex<Option<(SendStream, RecvStream)>>,
@@ -61,8 +63,6 @@ pub struct ConnectionStats {
     pub packets_lost: u64,
     /// Largest UDP payload that is known to pass, in bytes.
     pub mtu: u16,
-    /// Frames of any kind that came from the peer: it changes with every authenticated packet.
-    pub frames_received: u64,
 }
 
 impl Connection {
@@ -71,9 +71,10 @@ impl Connection {
         peer: PeerId,
         id: u64,
         dial: Option<DialId>,
+        pulse: Arc<Pulse>,
         shared: Arc<Shared>,
     ) -> Self {
-        Self(Arc::new(Inner { quinn, peer, id, dial, shared, held: Mutex::new(None) }))
+        Self(Arc::new(Inner { quinn, peer, id, dial, pulse, shared, held: Mutex::new(None) }))
     }
 
     pub(crate) fn quinn(&self) -> &quinn::Connection {
@@ -141,10 +142,14 @@ impl Connection {
         self.0.quinn.rtt()
     }
 
+    /// Signs of life of the peer. Costs a few loads: no lock, no call of the system.
+    pub fn vitals(&self) -> Vitals {
+        self.0.pulse.vitals()
+    }
+
     /// What was measured so far.
     pub fn stats(&self) -> ConnectionStats {
         let stats = self.0.quinn.stats();
-        let rx = stats.frame_rx;
         ConnectionStats {
             rtt: stats.path.rtt,
             min_rtt: self.0.quinn.min_rtt(),
@@ -153,14 +158,6 @@ impl Connection {
             packets_sent: stats.path.sent_packets,
             packets_lost: stats.path.lost_packets,
             mtu: stats.path.current_mtu,
-            frames_received: rx.acks
-                + rx.ping
-                + rx.stream
-                + rx.datagram
-                + rx.max_data
-                + rx.max_stream_data
-                + rx.crypto
-                + rx.handshake_done as u64,
         }
     }
 

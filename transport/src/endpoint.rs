@@ -18,11 +18,13 @@ use crate::{
     Admission, BindError, Config, Connection, Counters, Dial, DialError, Inbound,
     cid::{CidKey, Generator, Role},
     connection::var_int,
+    controller::Controllers,
     gate::{Answer, Gate, HALF_OPEN_TIME},
     handshake::{InitialSalt, SharedSecrets, StaticKey},
     links::Links,
     lock,
     paths::{self, DialId, MAX_CANDIDATES, STAGGER},
+    pulse::Pulse,
     session::{DialerConfig, PeerIdentity, ResponderConfig},
     socket::{RoleSocket, Shared},
     tokens::{ResetKey, TokenKey},
@@ -49,7 +51,8 @@ struct Inner {
     early: Arc<[Protocol]>,
     dialing: quinn::Endpoint,
     accepting: quinn::Endpoint,
-    transport: Arc<TransportConfig>,
+    server: ServerConfig,
+    responder: ResponderConfig,
     shared: Arc<Shared>,
     secrets: SharedSecrets,
     counter: Mutex<u64>,
@@ -78,11 +81,11 @@ impl Endpoint {
         let cids = CidKey::new(&config.connection_id_key);
         let version = network.quic_version();
         let shared = Arc::new(Shared::new(links, version, cids.clone(), gate.clone(), admission));
-        let transport = Arc::new(transport_config(&config));
         let responder = ResponderConfig {
             salt: InitialSalt::new(&network, &key.peer_id),
             gate,
             accept_early_data: !config.early_protocols.is_empty(),
+            pulse: Arc::new(Pulse::new(&shared.clock, Instant::now())),
         };
         let open = |role, server| {
             let socket = Arc::new(RoleSocket { shared: shared.clone(), role });
@@ -90,9 +93,9 @@ impl Endpoint {
             quinn::Endpoint::new_with_abstract_socket(quic, server, socket, Arc::new(TokioRuntime))
                 .map_err(|source| BindError::Failed { addr: config.listen[0], source })
         };
-        let server = server_config(&config, responder, transport.clone());
+        let server = server_config(&config, &responder);
         Ok(Self(Arc::new(Inner {
-            accepting: open(Role::Accept, Some(server))?,
+            accepting: open(Role::Accept, Some(server.clone()))?,
             dialing: open(Role::Dial, None)?,
             early: config.early_protocols.clone().into(),
             counter: Mutex::new(config.counter_floor),
@@ -100,7 +103,8 @@ impl Endpoint {
             dials: AtomicU64::new(0),
             handshakes: Arc::default(),
             key,
-            transport,
+            server,
+            responder,
             shared,
             secrets,
             config,
@@ -130,16 +134,17 @@ impl Endpoint {
         }
         let salt = InitialSalt::new(&inner.config.network_key, &peer);
         let id = lock(&inner.shared.paths).insert(Instant::now(), salt, &candidates);
+        let pulse = self.pulse();
         let connecting = inner
             .dialing
-            .connect_with(self.client_config(peer), paths::synthetic(id), "")
+            .connect_with(self.client_config(peer, &pulse), paths::synthetic(id), "")
             .map_err(|error| dial_error(peer, &error))?;
         inner.dials.fetch_add(1, Ordering::Relaxed);
         let (quinn, accepted) = connecting.into_0rtt().map_err(|_| DialError::UnusableKey(peer))?;
         if candidates.len() > 1 {
             tokio::spawn(race(Arc::downgrade(&inner.shared), id));
         }
-        let connection = self.connection(quinn, peer, Some(id));
+        let connection = self.connection(quinn, peer, Some(id), pulse);
         Ok(Dial::new(connection, accepted, inner.handshakes.clone()))
     }
 
@@ -168,7 +173,12 @@ impl Endpoint {
         }
     }
 
-    fn client_config(&self, responder: PeerId) -> quinn::ClientConfig {
+    /// For a connection that begins.
+    fn pulse(&self) -> Arc<Pulse> {
+        Arc::new(Pulse::new(&self.0.shared.clock, Instant::now()))
+    }
+
+    fn client_config(&self, responder: PeerId, pulse: &Arc<Pulse>) -> quinn::ClientConfig {
         let inner = &self.0;
         let crypto = DialerConfig {
             key: inner.key.clone(),
@@ -178,10 +188,11 @@ impl Endpoint {
             ephemeral: Zeroizing::new(crate::random()),
             early_secret: Zeroizing::new(crate::random()),
             shared: inner.secrets.clone(),
+            pulse: pulse.clone(),
         };
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.version(inner.config.network_key.quic_version());
-        config.transport_config(inner.transport.clone());
+        config.transport_config(Arc::new(transport_config(&inner.config, pulse)));
         config.initial_dst_cid_provider(Arc::new(|| {
             // The top bit tells a dialer's ids from a responder's; this one is for a responder.
             let mut cid: [u8; 16] = crate::random();
@@ -240,8 +251,11 @@ impl Endpoint {
             incoming.refuse();
             return None;
         }
-        let quinn =
-            incoming.accept().inspect_err(|error| tracing::debug!(%error, "inbound failed"));
+        let pulse = self.pulse();
+        let config = accept_config(&inner.server, &inner.config, &inner.responder, &pulse);
+        let quinn = incoming
+            .accept_with(Arc::new(config))
+            .inspect_err(|error| tracing::debug!(%error, "inbound failed"));
         let (quinn, accepted) = quinn.ok()?.into_0rtt().ok()?;
         let identity = quinn.peer_identity()?.downcast::<PeerIdentity>().ok()?;
         let settle = Settle {
@@ -249,7 +263,7 @@ impl Endpoint {
             identity: *identity,
             handshakes: inner.handshakes.clone(),
         };
-        let connection = self.connection(quinn, identity.peer, None);
+        let connection = self.connection(quinn, identity.peer, None, pulse);
         let deadline = tokio::time::Instant::now() + HALF_OPEN_TIME;
         Some(Inbound::new(connection, accepted, inner.early.clone(), deadline, settle))
     }
@@ -259,9 +273,10 @@ impl Endpoint {
         quinn: quinn::Connection,
         peer: PeerId,
         dial: Option<DialId>,
+        pulse: Arc<Pulse>,
     ) -> Connection {
         let id = self.0.next_connection.fetch_add(1, Ordering::Relaxed);
-        Connection::new(quinn, peer, id, dial, self.0.shared.clone())
+        Connection::new(quinn, peer, id, dial, pulse, self.0.shared.clone())
     }
 
     fn connections(&self) -> usize {
@@ -379,14 +394,10 @@ pub(crate) fn endpoint_config(config: &Config, cids: &CidKey, role: Role) -> End
     quic
 }
 
-pub(crate) fn server_config(
-    config: &Config,
-    responder: ResponderConfig,
-    transport: Arc<TransportConfig>,
-) -> ServerConfig {
+pub(crate) fn server_config(config: &Config, responder: &ResponderConfig) -> ServerConfig {
     let token_key = Arc::new(TokenKey::new(&crate::random()));
-    let mut server = ServerConfig::new(Arc::new(responder), token_key);
-    server.transport_config(transport);
+    let mut server = ServerConfig::new(Arc::new(responder.clone()), token_key);
+    server.transport_config(Arc::new(transport_config(config, &responder.pulse)));
     server.retry_token_lifetime(RETRY_TOKEN_TIME);
     server.max_incoming(2 * config.max_half_open.max(1));
     server.incoming_buffer_size(INCOMING_BUFFER);
@@ -394,7 +405,20 @@ pub(crate) fn server_config(
     server
 }
 
-pub(crate) fn transport_config(config: &Config) -> TransportConfig {
+/// What one connection is accepted with: all is as in `server`, but it has a pulse of its own.
+pub(crate) fn accept_config(
+    server: &ServerConfig,
+    config: &Config,
+    responder: &ResponderConfig,
+    pulse: &Arc<Pulse>,
+) -> ServerConfig {
+    let mut server = server.clone();
+    server.crypto = Arc::new(ResponderConfig { pulse: pulse.clone(), ..responder.clone() });
+    server.transport_config(Arc::new(transport_config(config, pulse)));
+    server
+}
+
+pub(crate) fn transport_config(config: &Config, pulse: &Arc<Pulse>) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport.max_concurrent_bidi_streams(VarInt::from_u32(config.max_streams.max(FLOOR_STREAMS)));
     transport.max_concurrent_uni_streams(VarInt::from_u32(0));
@@ -405,5 +429,6 @@ pub(crate) fn transport_config(config: &Config) -> TransportConfig {
     transport.datagram_receive_buffer_size(Some(config.datagram_buffer.max(1500)));
     transport.max_idle_timeout(config.idle_timeout.and_then(|timeout| timeout.try_into().ok()));
     transport.keep_alive_interval(config.keep_alive);
+    transport.congestion_controller_factory(Arc::new(Controllers(pulse.clone())));
     transport
 }

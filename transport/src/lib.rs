@@ -27,12 +27,13 @@
 //! ```
 //!
 //! Cores (plain state machines without clock or I/O): `handshake`, `gate`, `paths`, `packet`,
-//! `cid`. Shells: `session`, `links`, `socket`, `endpoint`, `dial`, `inbound`, `connection`,
-//! `stream`.
+//! `cid`, `controller`. Shells: `session`, `pulse`, `links`, `socket`, `endpoint`, `dial`,
+//! `inbound`, `connection`, `stream`.
 
 mod cid;
 mod config;
 mod connection;
+mod controller;
 mod counters;
 mod dial;
 #[allow(clippy::disallowed_methods)] // shell
@@ -45,6 +46,7 @@ mod links;
 mod packet;
 mod paths;
 mod protection;
+mod pulse;
 mod session;
 #[allow(clippy::disallowed_methods)] // shell
 mod socket;
@@ -65,6 +67,7 @@ pub use error::{
 pub use gate::GateCounters;
 pub use inbound::{EarlyOffer, EarlyStream, Inbound};
 pub use protection::Suite;
+pub use pulse::Vitals;
 pub use stream::{Offer, RecvHalf, SendHalf, Stream};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -15,6 +15,9 @@ pub(crate) const MIN_INITIAL_DATAGRAM: usize = 1200;
 const MIN_INITIAL_DCID: usize = 8;
 /// The longest connection id (RFC 9000 §17.2).
 const MAX_CID: usize = 20;
+/// By how many bits the delay in an ACK frame is shifted: the default, which all nodes keep
+/// (RFC 9000 §18.2).
+const ACK_DELAY_EXPONENT: u32 = 3;
 
 /// What the first packet of a datagram looks like from outside.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,6 +119,30 @@ pub(crate) fn only_crypto_frame(frames: &[u8]) -> Option<&[u8]> {
     crypto
 }
 
+/// Whether a packet with these frames has to be acknowledged (RFC 9000 §13.2): it holds more than
+/// ACK, PADDING and CONNECTION_CLOSE. What cannot be read counts, too.
+pub(crate) fn is_ack_eliciting(frames: &[u8]) -> bool {
+    let mut reader = Reader(frames);
+    while let Some([frame]) = reader.array() {
+        match frame {
+            0x00 => {}
+            0x02 | 0x03 if reader.skip_ack(frame == 0x03).is_some() => {}
+            0x1c | 0x1d => return false, // quinn puts nothing behind it
+            _ => return true,
+        }
+    }
+    false
+}
+
+/// By how many microseconds the acknowledgement at the start of `frames` was held back, as the
+/// sender says (RFC 9000 §19.3, with the default exponent); `None` if there is none.
+pub(crate) fn ack_delay(frames: &[u8]) -> Option<u64> {
+    let mut reader = Reader(frames);
+    let [0x02 | 0x03] = reader.array()? else { return None };
+    reader.varint()?;
+    Some(reader.varint()?.saturating_mul(1 << ACK_DELAY_EXPONENT))
+}
+
 /// A cursor over untrusted bytes.
 struct Reader<'a>(&'a [u8]);
 
@@ -145,6 +172,22 @@ impl<'a> Reader<'a> {
         let bytes = self.take(1 << (first >> 6))?;
         let rest = bytes[1..].iter().fold(u64::from(first & 0x3f), |n, b| n << 8 | u64::from(*b));
         Some(rest)
+    }
+
+    /// The rest of an ACK frame (RFC 9000 §19.3).
+    fn skip_ack(&mut self, with_ecn: bool) -> Option<()> {
+        self.varint()?;
+        self.varint()?;
+        let ranges = self.varint()?;
+        self.varint()?;
+        for _ in 0..ranges {
+            self.varint()?;
+            self.varint()?;
+        }
+        for _ in 0..if with_ecn { 3 } else { 0 } {
+            self.varint()?;
+        }
+        Some(())
     }
 }
 
@@ -183,6 +226,31 @@ mod tests {
         ];
         for frames in refused {
             assert_eq!(only_crypto_frame(frames), None, "{frames:?}");
+        }
+    }
+
+    #[test]
+    fn tells_what_has_to_be_acknowledged() {
+        let ack = [2, 0x40, 9, 5, 1, 0, 2, 3];
+        let with_ecn = [3, 9, 5, 0, 0, 7, 8, 9];
+        let close = [&ack[..], &[0x1c, 0, 0, 0]].concat();
+        for frames in [&ack[..], &with_ecn, &[0, 0], &[], &close] {
+            assert!(!is_ack_eliciting(frames), "{frames:?}");
+            if !frames.starts_with(&close) {
+                assert!(is_ack_eliciting(&[frames, &[0x31, 0]].concat()), "{frames:?} DATAGRAM");
+            }
+        }
+        assert!(is_ack_eliciting(&[1]), "PING");
+        assert!(is_ack_eliciting(&ack[..5]), "cut");
+    }
+
+    #[test]
+    fn reads_how_long_an_acknowledgement_was_held_back() {
+        assert_eq!(ack_delay(&[2, 9, 0x40, 100, 0, 0]), Some(800));
+        let longest = [&[3, 9][..], &[0xff; 8]].concat();
+        assert_eq!(ack_delay(&longest), Some(u64::MAX));
+        for frames in [&[][..], &[2], &[2, 9], &[1, 2, 9, 5], &[0x31, 0, 0]] {
+            assert_eq!(ack_delay(frames), None, "{frames:?}");
         }
     }
 }

@@ -1,10 +1,15 @@
 //! Packet protection (SPEC §4.7): the construction of RFC 9001 §5 over ring's AEADs.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use quinn_proto::crypto::{CryptoError, HeaderKey, KeyPair, Keys, PacketKey};
 use ring::aead::{self, quic};
 
-use crate::handshake::{Pair, Secret, expand_label};
+use crate::{
+    handshake::{Pair, Secret, expand_label},
+    pulse::Pulse,
+};
 
 /// A cipher suite for packets (SPEC §4.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,10 +111,27 @@ pub(crate) fn keys(suite: Suite, secrets: &Pair, side: Side) -> Keys {
     }
 }
 
-/// Packet keys of both directions, as `side` uses them: all that a key update changes.
-pub(crate) fn packet_keys(suite: Suite, secrets: &Pair, side: Side) -> KeyPair<Box<dyn PacketKey>> {
+fn packet_keys(suite: Suite, secrets: &Pair, side: Side) -> KeyPair<Box<dyn PacketKey>> {
     let (local, remote) = order(&secrets.dialer, &secrets.responder, side);
     KeyPair { local: packet_key(suite, local), remote: packet_key(suite, remote) }
+}
+
+/// As `keys`, for 1-RTT packets, whose coming and going is felt in `pulse`.
+pub(crate) fn traffic_keys(suite: Suite, secrets: &Pair, side: Side, pulse: &Arc<Pulse>) -> Keys {
+    let packet = traffic_packet_keys(suite, secrets, side, pulse);
+    Keys { packet, ..keys(suite, secrets, side) }
+}
+
+/// The packet keys among `traffic_keys`: all that a key update changes.
+pub(crate) fn traffic_packet_keys(
+    suite: Suite,
+    secrets: &Pair,
+    side: Side,
+    pulse: &Arc<Pulse>,
+) -> KeyPair<Box<dyn PacketKey>> {
+    let (local, remote) = order(&secrets.dialer, &secrets.responder, side);
+    let key = |secret| Packet { pulse: Some(pulse.clone()), ..Packet::new(suite, secret) };
+    KeyPair { local: Box::new(key(local)), remote: Box::new(key(remote)) }
 }
 
 fn order<'a>(dialer: &'a Secret, responder: &'a Secret, side: Side) -> (&'a Secret, &'a Secret) {
@@ -132,6 +154,8 @@ pub(crate) struct Packet {
     suite: Suite,
     key: aead::LessSafeKey,
     iv: [u8; 12],
+    /// Told of each packet, if there is one: 1-RTT packets only.
+    pulse: Option<Arc<Pulse>>,
 }
 
 impl Packet {
@@ -147,7 +171,7 @@ impl Packet {
         expand_label(secret, b"quic iv", &[], &mut iv);
         #[expect(clippy::expect_used, reason = "the key has the algorithm's length")]
         let key = aead::UnboundKey::new(algorithm, key).expect("key length of the suite");
-        Self { suite, key: aead::LessSafeKey::new(key), iv }
+        Self { suite, key: aead::LessSafeKey::new(key), iv, pulse: None }
     }
 
     /// Opens `payload` in place; returns the length of the plaintext.
@@ -167,8 +191,12 @@ impl Packet {
 
 impl PacketKey for Packet {
     fn encrypt(&self, number: u64, buffer: &mut [u8], header_len: usize) {
+        let packet_len = buffer.len();
         let (header, rest) = buffer.split_at_mut(header_len);
         let (payload, tag_out) = rest.split_at_mut(rest.len() - self.tag_len());
+        if let Some(pulse) = &self.pulse {
+            pulse.sealing(packet_len, payload);
+        }
         let aad = aead::Aad::from(&*header);
         // ring refuses only inputs of many gigabytes; the tag stays zero and fails at the peer.
         if let Ok(tag) = self.key.seal_in_place_separate_tag(self.nonce(number), aad, payload) {
@@ -184,6 +212,9 @@ impl PacketKey for Packet {
     ) -> Result<(), CryptoError> {
         let len = self.open(number, header, payload).ok_or(CryptoError)?;
         payload.truncate(len);
+        if let Some(pulse) = &self.pulse {
+            pulse.opened(number, payload);
+        }
         Ok(())
     }
 

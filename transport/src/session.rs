@@ -27,6 +27,7 @@ use crate::{
         InitialSecrets, Message, Pair, Secret, Secrets, SharedSecrets, StaticKey, expand_label,
     },
     protection::{self, Side, Suite},
+    pulse::Pulse,
 };
 
 /// What a dialer assumes of a responder that it never met, as encoded transport parameters
@@ -57,6 +58,7 @@ pub(crate) struct DialerConfig {
     pub(crate) ephemeral: Zeroizing<[u8; 32]>,
     pub(crate) early_secret: Zeroizing<[u8; 32]>,
     pub(crate) shared: SharedSecrets,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 impl ClientConfig for DialerConfig {
@@ -90,6 +92,7 @@ impl ClientConfig for DialerConfig {
             state: DialerState::Start(dialer, body),
             accept: None,
             keys: None,
+            pulse: self.pulse.clone(),
         }))
     }
 }
@@ -104,6 +107,7 @@ struct DialerSession {
     state: DialerState,
     accept: Option<Accept>,
     keys: Option<Traffic>,
+    pulse: Arc<Pulse>,
 }
 
 enum DialerState {
@@ -136,6 +140,7 @@ impl DialerSession {
             }
             _ => return Err(HandshakeError::UnexpectedMessage),
         }
+        self.pulse.handshake();
         Ok(())
     }
 }
@@ -201,7 +206,7 @@ impl Session for DialerSession {
                 Message::Confirm.encode(out);
                 self.state = DialerState::Done;
                 let suite = self.accept.as_ref().map_or(FIXED_SUITE, |accept| accept.suite);
-                let traffic = Traffic::new(suite, secrets, Side::Dialer);
+                let traffic = Traffic::new(suite, secrets, Side::Dialer, &self.pulse);
                 let keys = traffic.keys();
                 self.keys = Some(traffic);
                 Some(keys)
@@ -234,11 +239,14 @@ impl Session for DialerSession {
     }
 }
 
-/// What every inbound connection of an endpoint shares.
+/// What the session of an inbound connection needs. All but `pulse` is the same for every
+/// connection of an endpoint.
+#[derive(Clone)]
 pub(crate) struct ResponderConfig {
     pub(crate) salt: InitialSalt,
     pub(crate) gate: Arc<Mutex<Gate>>,
     pub(crate) accept_early_data: bool,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 impl ServerConfig for ResponderConfig {
@@ -311,6 +319,7 @@ impl ResponderSession {
             }
             (ResponderState::AwaitConfirm, Message::Confirm) if !self.confirmed => {
                 self.confirmed = true;
+                self.config.pulse.handshake();
                 Ok(())
             }
             _ => Err(HandshakeError::UnexpectedMessage),
@@ -375,7 +384,7 @@ impl Session for ResponderSession {
                 let accept = Accept { suite, early_data: self.early.is_some(), parameters };
                 Message::Accept(&accept.encode()).encode(out);
                 self.state = ResponderState::AwaitConfirm;
-                let traffic = Traffic::new(suite, secrets, Side::Responder);
+                let traffic = Traffic::new(suite, secrets, Side::Responder, &self.config.pulse);
                 let keys = traffic.keys();
                 self.keys = Some(traffic);
                 Some(keys)
@@ -411,20 +420,22 @@ struct Traffic {
     side: Side,
     secrets: Pair,
     exporter: Secret,
+    pulse: Arc<Pulse>,
 }
 
 impl Traffic {
-    fn new(suite: Suite, secrets: Secrets, side: Side) -> Self {
-        Self { suite, side, secrets: secrets.application, exporter: secrets.exporter }
+    fn new(suite: Suite, secrets: Secrets, side: Side, pulse: &Arc<Pulse>) -> Self {
+        let Secrets { application, exporter, .. } = secrets;
+        Self { suite, side, secrets: application, exporter, pulse: pulse.clone() }
     }
 
     fn keys(&self) -> Keys {
-        protection::keys(self.suite, &self.secrets, self.side)
+        protection::traffic_keys(self.suite, &self.secrets, self.side, &self.pulse)
     }
 
     fn update(&mut self) -> KeyPair<Box<dyn PacketKey>> {
         self.secrets.update();
-        protection::packet_keys(self.suite, &self.secrets, self.side)
+        protection::traffic_packet_keys(self.suite, &self.secrets, self.side, &self.pulse)
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
     lock,
     packet::{self, Kind},
     paths::{self, DialId, Paths, Route},
+    pulse::Clock,
 };
 
 /// Batches read without a pause while none is for the endpoint that asked.
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     /// Which socket hears a peer, if more than one could reach it.
     origins: Option<Mutex<HashMap<SocketAddr, usize>>>,
     pub(crate) traffic: Traffic,
+    /// Set whenever something was read.
+    pub(crate) clock: Arc<Clock>,
 }
 
 /// Datagrams and bytes of UDP payload.
@@ -158,6 +161,7 @@ impl Shared {
             next_link: AtomicUsize::new(0),
             origins: ambiguous.then(Mutex::default),
             traffic: Traffic::default(),
+            clock: Arc::new(Clock::new(Instant::now())),
         }
     }
 
@@ -386,6 +390,7 @@ impl Shared {
         for link in (0..self.links.len()).map(|i| (first + i) % self.links.len()) {
             match self.links.poll_recv(link, cx, buffers, meta) {
                 Poll::Ready(Ok(count)) => {
+                    self.clock.set(Instant::now());
                     for (meta, buffer) in meta[..count].iter_mut().zip(buffers.iter_mut()) {
                         self.sort(role, link, meta, buffer);
                     }

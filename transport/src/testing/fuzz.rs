@@ -24,6 +24,7 @@ use crate::{
     lock,
     packet::{self, Kind},
     paths::{self, MAX_CANDIDATES, Paths, Route, STAGGER},
+    pulse::{Clock, Pulse},
     session::{DialerConfig, PeerIdentity, ResponderConfig, read_parameters},
 };
 
@@ -375,6 +376,8 @@ impl Pair {
             let parameters: TransportParameters = read_parameters(side, &bytes).expect("valid");
             parameters
         };
+        let now = crate::endpoint::now();
+        let pulse = Arc::new(Pulse::new(&Arc::new(Clock::new(now)), now));
         let config = DialerConfig {
             key: ours.clone(),
             network: network.clone(),
@@ -383,12 +386,14 @@ impl Pair {
             ephemeral: Zeroizing::new([5; 32]),
             early_secret: Zeroizing::new([6; 32]),
             shared: SharedSecrets::default(),
+            pulse: pulse.clone(),
         };
         let dialer = Arc::new(config).start_session(0, "", &parameters(Side::Server));
         let config = ResponderConfig {
             salt: InitialSalt::new(&network, &theirs.peer_id),
             gate: gate.clone(),
             accept_early_data: true,
+            pulse,
         };
         let responder = Arc::new(config).start_session(0, &parameters(Side::Client));
         Self {

@@ -17,16 +17,19 @@ use zeroize::Zeroizing;
 
 use super::Rng;
 use crate::{
-    Admission, Config, GateCounters,
+    Admission, Config, GateCounters, Vitals,
     cid::{CID_LEN, CidKey, Generator, Role},
-    endpoint::{endpoint_config, server_config, transport_config},
+    endpoint::{accept_config, endpoint_config, server_config, transport_config},
     gate::{Answer, Gate, HALF_OPEN_TIME, Verdict},
     handshake::{InitialSalt, SharedSecrets, StaticKey},
     lock,
     packet::{self, Kind},
     paths::{self, DialId, Paths, Route},
+    pulse::{Clock, Pulse},
     session::{DialerConfig, PeerIdentity, ResponderConfig},
 };
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// How far a connection of a [`VirtualPeer`] is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +50,10 @@ pub struct VirtualPeer {
     gate: Arc<Mutex<Gate>>,
     paths: Paths,
     cids: CidKey,
-    transport: Arc<quinn_proto::TransportConfig>,
+    config: Config,
+    server: quinn_proto::ServerConfig,
+    responder: ResponderConfig,
+    clock: Arc<Clock>,
     accepting: Endpoint,
     dialing: Endpoint,
     shared: SharedSecrets,
@@ -66,6 +72,7 @@ struct Connection {
     dial: Option<DialId>,
     peer: PeerId,
     counter: u64,
+    pulse: Arc<Pulse>,
     status: Status,
     /// When a connection that was accepted has to be confirmed.
     deadline: Option<Instant>,
@@ -86,13 +93,16 @@ impl VirtualPeer {
         let gate = Gate::new(key.clone(), network.clone(), shared.clone(), max);
         let gate = Arc::new(Mutex::new(gate));
         let cids = CidKey::new(&config.connection_id_key);
-        let transport = Arc::new(transport_config(config));
+        // Virtual time may have begun before this node did.
+        let now = crate::endpoint::now();
+        let clock = Arc::new(Clock::new(now.checked_sub(DAY).unwrap_or(now)));
         let responder = ResponderConfig {
             salt: InitialSalt::new(&network, &key.peer_id),
             gate: gate.clone(),
             accept_early_data: !config.early_protocols.is_empty(),
+            pulse: Arc::new(Pulse::new(&clock, now)),
         };
-        let server = Arc::new(server_config(config, responder, transport.clone()));
+        let server = server_config(config, &responder);
         let mut open = |role, server| {
             let mut quic = endpoint_config(config, &cids, role);
             let (inner, seed) = (cids.clone(), rng.next_u64());
@@ -103,7 +113,7 @@ impl VirtualPeer {
             Endpoint::new(Arc::new(quic), server, true, Some(rng.bytes()))
         };
         Self {
-            accepting: open(Role::Accept, Some(server)),
+            accepting: open(Role::Accept, Some(Arc::new(server.clone()))),
             dialing: open(Role::Dial, None),
             paths: Paths::new(network.quic_version()),
             counter: config.counter_floor,
@@ -116,7 +126,10 @@ impl VirtualPeer {
             admission,
             gate,
             cids,
-            transport,
+            config: config.clone(),
+            server,
+            responder,
+            clock,
             shared,
             rng,
         }
@@ -143,6 +156,7 @@ impl VirtualPeer {
         let dial = self.paths.insert(now, salt, candidates);
         self.counter += 1;
         let counter = self.counter;
+        let pulse = Arc::new(Pulse::new(&self.clock, now));
         let crypto = DialerConfig {
             key: self.key.clone(),
             network: self.network.clone(),
@@ -151,10 +165,11 @@ impl VirtualPeer {
             ephemeral: Zeroizing::new(self.rng.bytes()),
             early_secret: Zeroizing::new(self.rng.bytes()),
             shared: self.shared.clone(),
+            pulse: pulse.clone(),
         };
         let mut config = quinn_proto::ClientConfig::new(Arc::new(crypto));
         config.version(self.network.quic_version());
-        config.transport_config(self.transport.clone());
+        config.transport_config(Arc::new(transport_config(&self.config, &pulse)));
         let mut dcid: [u8; 16] = self.rng.bytes();
         dcid[0] &= 0x7f;
         config.initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&dcid)));
@@ -162,7 +177,7 @@ impl VirtualPeer {
             .dialing
             .connect(now, config, paths::synthetic(dial), "")
             .expect("a key that can be dialed");
-        let id = self.insert(quinn, Role::Dial, handle, Some(dial), peer, counter, None);
+        let id = self.insert(quinn, Role::Dial, handle, Some(dial), peer, counter, None, pulse);
         self.drive(now);
         id
     }
@@ -177,6 +192,7 @@ impl VirtualPeer {
         peer: PeerId,
         counter: u64,
         deadline: Option<Instant>,
+        pulse: Arc<Pulse>,
     ) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
@@ -188,6 +204,7 @@ impl VirtualPeer {
             dial,
             peer,
             counter,
+            pulse,
             status: Status::Opening,
             deadline,
             writing: BTreeMap::new(),
@@ -251,6 +268,25 @@ impl VirtualPeer {
         session.export_keying_material(&mut out, b"testing", b"").ok().map(|()| out)
     }
 
+    /// Signs of life of the other end, as [`Connection::vitals`](crate::Connection::vitals).
+    pub fn vitals(&self, id: u64) -> Vitals {
+        self.connections[&id].pulse.vitals()
+    }
+
+    /// Sends an unreliable datagram; whether it could be sent.
+    pub fn send_datagram(&mut self, now: Instant, id: u64, datagram: &[u8]) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        let sent = connection.quinn.datagrams().send(Bytes::copy_from_slice(datagram), true);
+        self.drive(now);
+        sent.is_ok()
+    }
+
+    /// The next unreliable datagram that came in.
+    pub fn receive_datagram(&mut self, id: u64) -> Option<Vec<u8>> {
+        let datagram = self.connections.get_mut(&id)?.quinn.datagrams().recv()?;
+        Some(datagram.to_vec())
+    }
+
     /// Closes a connection.
     pub fn close(&mut self, now: Instant, id: u64) {
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -265,6 +301,7 @@ impl VirtualPeer {
 
     /// A datagram came in.
     pub fn handle_datagram(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
+        self.clock.set(now);
         if let Some((role, source)) = self.owner(now, source, datagram) {
             let mut answer = Vec::new();
             let data = BytesMut::from(datagram);
@@ -341,13 +378,15 @@ impl VirtualPeer {
             }
             Answer::Retry | Answer::Silence => return self.accepting.ignore(incoming),
         }
-        match self.accepting.accept(incoming, now, &mut answer, None) {
+        let pulse = Arc::new(Pulse::new(&self.clock, now));
+        let config = accept_config(&self.server, &self.config, &self.responder, &pulse);
+        match self.accepting.accept(incoming, now, &mut answer, Some(Arc::new(config))) {
             Ok((handle, quinn)) => {
                 let identity = quinn.crypto_session().peer_identity();
                 let identity = identity.and_then(|i| i.downcast::<PeerIdentity>().ok());
                 let PeerIdentity { peer, counter } = *identity.expect("the Hello was read");
                 let deadline = Some(now + HALF_OPEN_TIME);
-                self.insert(quinn, Role::Accept, handle, None, peer, counter, deadline);
+                self.insert(quinn, Role::Accept, handle, None, peer, counter, deadline, pulse);
             }
             Err(error) => {
                 if let Some(transmit) = error.response {
