@@ -7,3 +7,4 @@ mod migration;
 mod racing;
 mod replay;
 mod tamper;
+mod vitals;
