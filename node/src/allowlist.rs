@@ -136,6 +136,16 @@ impl Allowlist {
         Ok(added || lifted || promoted)
     }
 
+    /// Allows every newcomer of mode learn; the number of them. When there is no room for all of
+    /// them, the rest stay newcomers.
+    pub fn handle_allow_learned(&mut self) -> Result<usize, AllowlistFull> {
+        let before = self.learned.len();
+        while let Some(peer) = self.learned.first().copied() {
+            self.handle_allow(peer)?;
+        }
+        Ok(before)
+    }
+
     /// Denies `peer`; true if anything changed. It stays in the list of the allowed, if it was
     /// there: denied beats allowed.
     pub fn handle_deny(&mut self, peer: PeerId) -> Result<bool, AllowlistFull> {
@@ -243,6 +253,18 @@ mod tests {
         assert_eq!(list.allowed().count(), 2);
         list.handle_mode(Mode::Open);
         assert!(!list.handle_connected(peer(3)));
+    }
+
+    #[test]
+    fn every_newcomer_is_promoted_at_once() {
+        let mut list = Allowlist::new(Mode::Learn);
+        assert_eq!(list.handle_allow_learned(), Ok(0));
+        (0..5).for_each(|n| assert!(list.handle_connected(peer(n))));
+        list.handle_deny(peer(4)).unwrap();
+        assert_eq!(list.handle_allow_learned(), Ok(4));
+        list.handle_mode(Mode::Strict);
+        assert!((0..4).all(|n| list.admits(&peer(n))) && !list.admits(&peer(4)));
+        assert_eq!(list.learned().count(), 0);
     }
 
     #[test]

@@ -92,14 +92,24 @@ impl Node {
         })
     }
 
+    /// Reads the allowlist in place.
+    pub fn inspect_allowlist<T>(&self, with: impl FnOnce(&Allowlist) -> T) -> T {
+        self.inner.allowlist.read(with)
+    }
+
+    /// Makes several changes at once; whom the allowlist then does not admit is gone at once.
+    pub async fn update_allowlist<T>(&self, with: impl FnOnce(&mut Allowlist) -> T) -> T {
+        let changed = self.inner.allowlist.write(with);
+        self.judge_all().await;
+        changed
+    }
+
     /// Allows `peer` and lifts a deny; true if anything changed.
     ///
     /// # Errors
     /// [`AllowlistFull`].
     pub async fn allow(&self, peer: PeerId) -> Result<bool, AllowlistFull> {
-        let changed = self.inner.allowlist.write(|list| list.handle_allow(peer))?;
-        self.judge_all().await;
-        Ok(changed)
+        self.update_allowlist(|list| list.handle_allow(peer)).await
     }
 
     /// Denies `peer`, whose connections are closed at once; true if anything changed.
@@ -107,23 +117,17 @@ impl Node {
     /// # Errors
     /// [`AllowlistFull`].
     pub async fn deny(&self, peer: PeerId) -> Result<bool, AllowlistFull> {
-        let changed = self.inner.allowlist.write(|list| list.handle_deny(peer))?;
-        self.judge_all().await;
-        Ok(changed)
+        self.update_allowlist(|list| list.handle_deny(peer)).await
     }
 
     /// Neither allows nor denies `peer` any more; true if anything changed.
     pub async fn forget(&self, peer: PeerId) -> bool {
-        let changed = self.inner.allowlist.write(|list| list.handle_forget(&peer));
-        self.judge_all().await;
-        changed
+        self.update_allowlist(|list| list.handle_forget(&peer)).await
     }
 
     /// Changes what happens to peers that nobody named; true if it was another mode.
     pub async fn set_mode(&self, mode: Mode) -> bool {
-        let changed = self.inner.allowlist.write(|list| list.handle_mode(mode));
-        self.judge_all().await;
-        changed
+        self.update_allowlist(|list| list.handle_mode(mode)).await
     }
 
     async fn records(&self) -> Vec<PeerRecord> {

@@ -168,8 +168,9 @@ impl Command<'_> {
     }
 
     fn check(self) -> Result<(), End> {
-        let config = Config::load(self.typed.path("config"), self.folder()?.file(CONFIG))?;
-        offline::check(&config, &self.output)
+        let folder = self.folder()?;
+        let config = Config::load(self.typed.path("config"), folder.file(CONFIG))?;
+        offline::check(config, &folder, &self.output)
     }
 
     fn send(&self) -> Result<Request, Failure> {
@@ -228,23 +229,17 @@ impl Command<'_> {
         let changes = self.changes()?;
         let folder = self.folder()?;
         let output = self.output;
-        let mut last = None;
-        let requests = requests_for(&changes);
+        let request = match changes.as_slice() {
+            [] => Request::Allowlist,
+            _ => Request::Change { changes: changes.clone() },
+        };
         let mut session = Session::with_running(folder.clone());
-        for request in &requests {
-            let mut keep = |answer| {
-                last = Some(answer);
-                Ok(())
-            };
-            match session.ask(request, &mut keep).await {
-                Ok(_) => {}
-                Err(End::Failed(failure)) if failure.kind == Kind::NotRunning => {
-                    return self.change_on_disk(&folder, &changes);
-                }
-                Err(end) => return Err(end),
+        match session.ask(&request, &mut |answer| output.answer(&answer)).await {
+            Err(End::Failed(failure)) if failure.kind == Kind::NotRunning => {
+                self.change_on_disk(&folder, &changes)
             }
+            asked => asked.map(drop),
         }
-        last.map_or(Ok(()), |answer| output.answer(&answer))
     }
 
     fn change_on_disk(&self, folder: &Folder, changes: &[Change]) -> Result<(), End> {
@@ -257,24 +252,28 @@ impl Command<'_> {
     fn changes(&self) -> Result<Vec<Change>, Failure> {
         let peers = self.peers_named()?;
         let mut changes = Vec::new();
+        if self.typed.has("learned") {
+            changes.push(Change::AllowLearned);
+        }
+        if !peers.is_empty() {
+            changes.push(match self.spec.name {
+                "allow" => Change::Allow(peers),
+                "deny" => Change::Deny(peers),
+                _ => Change::Forget(peers),
+            });
+        }
+        // After the peers, so that whom they name is not shut out for a moment.
         if let Some(mode) = self.typed.text("mode")? {
             let mode: Mode =
                 mode.parse().map_err(|error| Failure::usage(format!("--mode: {error}")))?;
             changes.push(Change::Mode(mode));
         }
-        if self.spec.name == "allow" && peers.is_empty() {
-            if changes.is_empty() && !self.typed.has("list") {
-                return Err(Failure::usage(
-                    "whom? name peers (allow PEER…), or use --list or --mode open|learn|strict",
-                ));
-            }
-            return Ok(changes);
+        if changes.is_empty() && !self.typed.has("list") {
+            return Err(Failure::usage(
+                "whom? name peers (allow PEER…), or use --learned, --list or --mode \
+                 open|learn|strict",
+            ));
         }
-        changes.push(match self.spec.name {
-            "allow" => Change::Allow(peers),
-            "deny" => Change::Deny(peers),
-            _ => Change::Forget(peers),
-        });
         Ok(changes)
     }
 
@@ -333,21 +332,6 @@ impl Command<'_> {
 
 fn peer(text: &str) -> Result<PeerAddr, Failure> {
     text.parse().map_err(|error| Failure::usage(format!("{text}: {error}")))
-}
-
-fn requests_for(changes: &[Change]) -> Vec<Request> {
-    if changes.is_empty() {
-        return vec![Request::Allowlist];
-    }
-    changes
-        .iter()
-        .map(|change| match change {
-            Change::Allow(peers) => Request::Allow { peers: peers.clone() },
-            Change::Deny(peers) => Request::Deny { peers: peers.clone() },
-            Change::Forget(peers) => Request::Forget { peers: peers.clone() },
-            Change::Mode(mode) => Request::Mode { mode: mode.to_string() },
-        })
-        .collect()
 }
 
 /// The bytes of a message: the text, or the standard input for `-`.

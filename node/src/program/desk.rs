@@ -1,13 +1,15 @@
 //! What the running node does for commands.
 
 use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pinhole_node::allowlist::Mode;
 use pinhole_node::{
-    AllowlistInfo, ConnectError, Kind as MessageKind, Node, PeerAddr, PeerId, PeerInfo,
-    RequestError,
+    Candidate, ConnectError, Event, Kind as MessageKind, Node, PeerAddr, PeerId, PeerInfo,
+    PeerState, Reason, RequestError,
 };
+use pinhole_proto::MAX_CANDIDATES;
 use tokio::sync::watch;
 
 use super::base64;
@@ -15,21 +17,38 @@ use super::control::Replies;
 use super::data::Folder;
 use super::failure::{Failure, Kind};
 use super::json::{Json, millis, object, seconds};
-use super::offline::{Change, change};
-use super::state::{MAX_WANTED, load_wanted, save_wanted};
+use super::offline::{Change, apply, change, show};
+use super::state::{MAX_WANTED, add_newcomers, save_wanted};
+use super::troubles::{self, Topic, Troubles};
 use super::wire::{Answer, Request, Shape};
 
 /// A node and its folder, at the service of commands.
 pub(crate) struct Desk {
     node: Node,
     folder: Folder,
-    /// The configuration says strict, so that no command may say otherwise.
-    strict: bool,
+    asked: Asked,
     temporary: bool,
     /// Requests that must not be cut off.
     open: watch::Sender<OpenRequests>,
-    /// Changes of files are made one after the other.
-    files: tokio::sync::Mutex<()>,
+    files: tokio::sync::Mutex<Files>,
+    troubles: Mutex<Troubles>,
+}
+
+/// What configuration and flags say of the allowlist.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// Strict mode, so that no command may say otherwise.
+    pub(crate) strict: bool,
+    /// Allowed at each start.
+    pub(crate) allow: Vec<PeerId>,
+}
+
+/// What lies in the files that commands change, one after the other.
+struct Files {
+    /// The peers that `connect` added.
+    wanted: Vec<PeerAddr>,
+    /// How many newcomers of mode learn are stored.
+    learned: usize,
 }
 
 /// Requests that are being served.
@@ -52,9 +71,71 @@ impl Drop for Open<'_> {
 }
 
 impl Desk {
-    pub(crate) fn new(node: Node, folder: Folder, strict: bool, temporary: bool) -> Self {
-        let open = watch::Sender::default();
-        Self { node, folder, strict, temporary, open, files: tokio::sync::Mutex::default() }
+    pub(crate) fn new(
+        node: Node,
+        folder: Folder,
+        asked: Asked,
+        wanted: Vec<PeerAddr>,
+        temporary: bool,
+    ) -> Self {
+        let learned = node.inspect_allowlist(|list| list.learned().count());
+        let files = tokio::sync::Mutex::new(Files { wanted, learned });
+        let (open, troubles) = Default::default();
+        Self { node, folder, asked, temporary, open, files, troubles }
+    }
+
+    /// Keeps what an event brought that outlasts the node, and tells of what it means.
+    pub(crate) async fn handle_event(&self, event: &Event) {
+        match event {
+            Event::Peer { peer, state, was, reason, .. } => {
+                if *state == PeerState::Connected {
+                    self.connected(*peer).await;
+                }
+                if *reason == Reason::Unresolved && !self.is_told(*peer, Topic::Unresolved) {
+                    self.unresolved(*peer).await;
+                }
+                if *state == PeerState::Denied || *was == PeerState::Denied {
+                    self.review_admission().await;
+                }
+            }
+            Event::Lost { .. } => {
+                self.store_newcomers().await;
+                self.review_admission().await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn connected(&self, peer: PeerId) {
+        {
+            let mut troubles = lock(&self.troubles);
+            troubles.over(&self.node, peer, Topic::Unresolved);
+        }
+        self.store_newcomers().await;
+        let addr = PeerAddr::from_id(peer);
+        if let Err(failure) = self.remember(addr, false).await {
+            self.node.report_problem(failure.message, "look after the disk");
+        }
+    }
+
+    async fn unresolved(&self, peer: PeerId) {
+        if let Some(info) = self.node.peer(peer).await.filter(|info| info.wanted) {
+            let what = troubles::unresolved(&info);
+            let hint = troubles::UNRESOLVED_HINT;
+            lock(&self.troubles).tell(&self.node, peer, Topic::Unresolved, what, hint);
+        }
+    }
+
+    fn is_told(&self, peer: PeerId, topic: Topic) -> bool {
+        lock(&self.troubles).told(peer, topic)
+    }
+
+    /// Tells of each wanted peer that the allowlist does not admit.
+    pub(crate) async fn review_admission(&self) {
+        if !self.temporary {
+            let peers = self.node.peers().await;
+            lock(&self.troubles).review_admission(&self.node, &peers);
+        }
     }
 
     /// Notes that a request is being served; `None` once the node stops. Pings do not count: who
@@ -109,7 +190,7 @@ impl Desk {
             }
             Request::Status => (Shape::Status, self.status().await),
             Request::Nat => (Shape::Nat, self.nat().await),
-            Request::Allowlist => (Shape::Allowlist, allowlist(self.node.allowlist())),
+            Request::Allowlist => (Shape::Allowlist, self.node.inspect_allowlist(show)),
             Request::Connect { target, timeout_ms } => {
                 let limit = Duration::from_millis(timeout_ms);
                 (Shape::Connected, self.connect(parsed(&target)?, limit).await?)
@@ -122,16 +203,7 @@ impl Desk {
                 let limit = Duration::from_millis(timeout_ms);
                 (Shape::Sent, self.send(parsed(&target)?, &kind, &body_b64, limit).await?)
             }
-            Request::Mode { mode } => {
-                (Shape::Allowlist, self.change(Change::Mode(parsed(&mode)?)).await?)
-            }
-            Request::Allow { peers } => {
-                (Shape::Allowlist, self.change(Change::Allow(peers)).await?)
-            }
-            Request::Deny { peers } => (Shape::Allowlist, self.change(Change::Deny(peers)).await?),
-            Request::Forget { peers } => {
-                (Shape::Allowlist, self.change(Change::Forget(peers)).await?)
-            }
+            Request::Change { changes } => (Shape::Allowlist, self.change(changes).await?),
         };
         replies.answer(Answer { shape, json }).await
     }
@@ -190,7 +262,7 @@ impl Desk {
         };
         if keep {
             self.node.want(addr.clone()).await.map_err(connect_failure)?;
-            self.want(addr).await?;
+            self.remember(addr, true).await?;
         }
         match result {
             Ok(connected) => Ok(object! {
@@ -209,43 +281,52 @@ impl Desk {
         }
     }
 
-    /// Remembers a wanted peer across restarts.
-    async fn want(&self, addr: PeerAddr) -> Result<(), Failure> {
-        let _files = self.files.lock().await;
-        let mut wanted = load_wanted(&self.folder)?.value;
-        let known = wanted.iter().find(|other| other.peer == addr.peer);
-        if known == Some(&addr) || (known.is_some() && addr.candidates.is_empty()) {
+    /// Stores a wanted peer with the addresses that were named and the one that works. With `new`
+    /// false, only if it is stored already.
+    async fn remember(&self, named: PeerAddr, new: bool) -> Result<(), Failure> {
+        let mut files = self.files.lock().await;
+        let place = files.wanted.iter().position(|other| other.peer == named.peer);
+        let stored = match place {
+            Some(place) => files.wanted.get(place).cloned(),
+            None if !new => return Ok(()),
+            None if files.wanted.len() >= MAX_WANTED => {
+                return Err(Failure::new(
+                    Kind::Busy,
+                    format!("{MAX_WANTED} peers are wanted already; `disconnect` some"),
+                ));
+            }
+            None => None,
+        };
+        let info = self.node.peer(named.peer).await;
+        let addr = with_what_works(named, stored.as_ref(), info.as_ref());
+        if stored.as_ref() == Some(&addr) {
             return Ok(());
         }
-        wanted.retain(|other| other.peer != addr.peer);
-        if wanted.len() >= MAX_WANTED {
-            return Err(Failure::new(
-                Kind::Busy,
-                format!("{MAX_WANTED} peers are wanted already; `disconnect` some"),
-            ));
+        let mut wanted = files.wanted.clone();
+        match place.and_then(|place| wanted.get_mut(place)) {
+            Some(known) => *known = addr,
+            None => wanted.push(addr),
         }
-        wanted.push(self.with_known_address(addr).await);
-        save_wanted(&self.folder, &wanted)
-    }
-
-    /// Who was named by id alone is remembered with the address that it has now.
-    async fn with_known_address(&self, addr: PeerAddr) -> PeerAddr {
-        if !addr.candidates.is_empty() {
-            return addr;
-        }
-        let known = self.node.peer(addr.peer).await.map(|info| info.candidates);
-        PeerAddr::new(addr.peer, known.unwrap_or_default()).unwrap_or(addr)
+        save_wanted(&self.folder, &wanted)?;
+        files.wanted = wanted;
+        Ok(())
     }
 
     async fn disconnect(&self, peer: PeerId) -> Result<Json, Failure> {
         let known = self.node.peer(peer).await;
         self.node.disconnect(peer).await;
-        let _files = self.files.lock().await;
-        let mut wanted = load_wanted(&self.folder)?.value;
-        let before = wanted.len();
+        {
+            let mut troubles = lock(&self.troubles);
+            for topic in [Topic::NotAdmitted, Topic::Unresolved, Topic::WrongIdentity] {
+                troubles.over(&self.node, peer, topic);
+            }
+        }
+        let mut files = self.files.lock().await;
+        let mut wanted = files.wanted.clone();
         wanted.retain(|other| other.peer != peer);
-        if wanted.len() < before {
+        if wanted.len() < files.wanted.len() {
             save_wanted(&self.folder, &wanted)?;
+            files.wanted = wanted;
         } else if known.is_none() {
             return Err(Failure::new(
                 Kind::NotFound,
@@ -331,50 +412,114 @@ impl Desk {
         Ok((rtt, connected.path.name()))
     }
 
-    async fn change(&self, asked: Change) -> Result<Json, Failure> {
-        if let Change::Mode(mode) = asked
-            && self.strict
-            && mode != Mode::Strict
-        {
-            return Err(Failure::usage(format!(
-                "the configuration or a flag of `up` says `allow`, which means strict mode; take \
-                 it out there and restart the node to have mode {mode}"
-            )));
-        }
-        let _files = self.files.lock().await;
-        change(&self.folder, std::slice::from_ref(&asked))?;
-        match asked {
-            Change::Allow(peers) => {
-                for peer in peers {
-                    self.node.allow(peer).await.map_err(|full| full_failure(&full))?;
-                }
-            }
-            Change::Deny(peers) => {
-                for peer in peers {
-                    self.node.deny(peer).await.map_err(|full| full_failure(&full))?;
-                }
-            }
-            Change::Forget(peers) => {
-                for peer in peers {
-                    self.node.forget(peer).await;
-                }
-            }
-            Change::Mode(mode) => {
-                self.node.set_mode(mode).await;
+    async fn change(&self, mut changes: Vec<Change>) -> Result<Json, Failure> {
+        for change in &changes {
+            if let Change::Mode(mode) = change
+                && self.asked.strict
+                && *mode != Mode::Strict
+            {
+                return Err(Failure::usage(format!(
+                    "the configuration or a flag of `up` says `allow`, which means strict mode; \
+                     take it out there and restart the node to have mode {mode}"
+                )));
             }
         }
-        Ok(allowlist(self.node.allowlist()))
+        let mut files = self.files.lock().await;
+        // The same peers on disk as here, whoever comes meanwhile.
+        for change in &mut changes {
+            if *change == Change::AllowLearned {
+                let learned = self.node.inspect_allowlist(|list| list.learned().copied().collect());
+                *change = Change::Allow(learned);
+            }
+        }
+        change(&self.folder, &changes)?;
+        self.node.update_allowlist(|list| apply(list, &changes)).await?;
+        // Who came meanwhile may not be stored yet.
+        files.learned = usize::MAX;
+        drop(files);
+        self.tell_of_forgotten(&changes);
+        self.review_admission().await;
+        Ok(self.node.inspect_allowlist(show))
+    }
+
+    /// Whom the configuration allows is back after a restart.
+    fn tell_of_forgotten(&self, changes: &[Change]) {
+        let mut troubles = lock(&self.troubles);
+        for change in changes {
+            match change {
+                Change::Forget(peers) => {
+                    for peer in peers.iter().filter(|peer| self.asked.allow.contains(peer)) {
+                        let what = format!(
+                            "{peer} is forgotten until the node starts again, because its \
+                             configuration or a flag of `up` allows it"
+                        );
+                        let hint = "take it out there too, or `deny` it";
+                        troubles.tell(&self.node, *peer, Topic::ForgottenForNow, what, hint);
+                    }
+                }
+                Change::Allow(peers) | Change::Deny(peers) => {
+                    for peer in peers {
+                        troubles.over(&self.node, *peer, Topic::ForgottenForNow);
+                    }
+                }
+                Change::AllowLearned | Change::Mode(_) => {}
+            }
+        }
     }
 
     /// Stores the newcomers of mode learn, if there are new ones.
-    pub(crate) async fn store_newcomers(&self) -> Result<(), Failure> {
-        let info = self.node.allowlist();
-        if info.mode != Mode::Learn {
-            return Ok(());
+    pub(crate) async fn store_newcomers(&self) {
+        let mut files = self.files.lock().await;
+        let learned: Vec<PeerId> = self.node.inspect_allowlist(|list| match list.mode() {
+            Mode::Learn if list.learned().count() != files.learned => {
+                list.learned().copied().collect()
+            }
+            _ => Vec::new(),
+        });
+        if learned.is_empty() {
+            return;
         }
-        let _files = self.files.lock().await;
-        super::state::add_newcomers(&self.folder, &info.learned)
+        match add_newcomers(&self.folder, &learned) {
+            Ok(()) => files.learned = learned.len(),
+            Err(failure) => self.node.report_problem(failure.message, "look after the disk"),
+        }
     }
+}
+
+/// The addresses of a wanted peer, best first: the one at which it was reached, those that were
+/// named now, those that were stored.
+fn with_what_works(
+    named: PeerAddr,
+    stored: Option<&PeerAddr>,
+    info: Option<&PeerInfo>,
+) -> PeerAddr {
+    let peer = named.peer;
+    let before = stored.into_iter().flat_map(|stored| stored.candidates.iter());
+    let mut all: Vec<Candidate> = named.candidates.iter().chain(before).cloned().collect();
+    let works = info.and_then(|info| Candidate::direct(info.addr?).ok().zip(info.dialed));
+    match works {
+        // A name stands for its addresses, which may change.
+        Some((works, true)) if all.iter().all(|candidate| candidate.socket_addr().is_some()) => {
+            all.insert(0, works);
+        }
+        // It dialed us: the best guess that there is.
+        Some((works, false)) if all.is_empty() => all.push(works),
+        _ => {}
+    }
+    if let Some(info) = info.filter(|_| all.is_empty()) {
+        all.extend(info.candidates.iter().cloned());
+    }
+    let mut distinct: Vec<Candidate> = Vec::new();
+    for candidate in all {
+        if distinct.len() < MAX_CANDIDATES && !distinct.contains(&candidate) {
+            distinct.push(candidate);
+        }
+    }
+    PeerAddr::new(peer, distinct).unwrap_or(named)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const UNKNOWN: &str = "unknown";
@@ -412,16 +557,6 @@ fn share(share: f64) -> Json {
     Json::Number(format!("{}.{:04}", parts / 10_000, parts % 10_000))
 }
 
-/// The allowlist as an answer.
-fn allowlist(info: AllowlistInfo) -> Json {
-    object! {
-        "mode": info.mode.name(),
-        "allowed": info.allowed,
-        "denied": info.denied,
-        "learned": info.learned,
-    }
-}
-
 /// A value of a request, or why it is none.
 fn parsed<T>(text: &str) -> Result<T, Failure>
 where
@@ -442,10 +577,6 @@ fn connect_failure(error: ConnectError) -> Failure {
 
 fn request_failure(error: RequestError) -> Failure {
     failure(error.kind(), error.to_string())
-}
-
-fn full_failure(full: &pinhole_node::allowlist::AllowlistFull) -> Failure {
-    Failure::new(Kind::Busy, full.to_string())
 }
 
 /// The library names kinds as the command line does.

@@ -33,6 +33,7 @@ mod table;
 mod task;
 #[cfg(test)]
 mod testing;
+mod troubles;
 mod up;
 mod view;
 mod wire;

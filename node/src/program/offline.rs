@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
-use pinhole_node::allowlist::{Allowlist, Mode};
+use pinhole_node::allowlist::{Allowlist, AllowlistFull, Mode};
 use pinhole_proto::PeerId;
 
 use super::config::{Config, Level, template};
@@ -12,7 +12,8 @@ use super::data::{CONNECTION_ID_KEY, Folder, NETWORK_KEY};
 use super::failure::{Failure, Kind};
 use super::json::{Json, object};
 use super::output::{Color, End, Output};
-use super::state::{load_allowlist, save_allowlist};
+use super::run::effective;
+use super::state::{load_allowlist, peek_allowlist, save_allowlist};
 
 /// Makes what is missing in the data folder and overwrites nothing.
 pub(crate) fn init(folder: &Folder, network_key: bool, output: &Output) -> Result<(), End> {
@@ -60,8 +61,12 @@ fn write_template(folder: &Folder) -> Result<bool, Failure> {
 
 pub(crate) const CONFIG: &str = "config.toml";
 
-/// Prints every problem of a configuration; fails if there is any but notes.
-pub(crate) fn check(config: &Config, output: &Output) -> Result<(), End> {
+/// Prints every problem of a configuration on this folder; fails if there is any but notes.
+pub(crate) fn check(mut config: Config, folder: &Folder, output: &Output) -> Result<(), End> {
+    // A key or an allowlist that cannot be read is not the configuration's fault: `up` tells of it.
+    let us = folder.peer().ok().flatten();
+    let list = peek_allowlist(folder).map(|list| effective(list, &config.settings));
+    config.handle_doubts(us, list.as_ref());
     for problem in &config.problems {
         let (level, color) = match problem.level {
             Level::Note => ("note", Color::Warn),
@@ -110,37 +115,46 @@ pub(crate) fn id(folder: &Folder, output: &Output) -> Result<(), End> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Allow(Vec<PeerId>),
+    /// Every newcomer of mode learn.
+    AllowLearned,
     Deny(Vec<PeerId>),
     Forget(Vec<PeerId>),
     Mode(Mode),
 }
 
-/// Changes the allowlist on disk, and shows it. The caller holds the folder.
+/// Changes the allowlist on disk, and shows it. The caller holds the folder. Of several changes, all
+/// are made or none.
 pub(crate) fn change(folder: &Folder, changes: &[Change]) -> Result<Json, Failure> {
     let loaded = load_allowlist(folder)?;
     if let Some(trouble) = loaded.trouble {
         tracing::warn!("{trouble}");
     }
     let mut list = loaded.value;
-    for change in changes {
-        apply(&mut list, change)?;
-    }
+    apply(&mut list, changes)?;
     if !changes.is_empty() {
         save_allowlist(folder, &list)?;
     }
     Ok(show(&list))
 }
 
-fn apply(list: &mut Allowlist, change: &Change) -> Result<(), Failure> {
-    let full =
-        |error: pinhole_node::allowlist::AllowlistFull| Failure::new(Kind::Busy, error.to_string());
+/// Makes all changes or none.
+pub(crate) fn apply(list: &mut Allowlist, changes: &[Change]) -> Result<(), Failure> {
+    let mut changed = list.clone();
+    for change in changes {
+        apply_one(&mut changed, change)
+            .map_err(|full| Failure::new(Kind::Busy, full.to_string()))?;
+    }
+    *list = changed;
+    Ok(())
+}
+
+fn apply_one(list: &mut Allowlist, change: &Change) -> Result<(), AllowlistFull> {
     match change {
         Change::Allow(peers) => {
-            peers.iter().try_for_each(|peer| list.handle_allow(*peer).map(drop)).map_err(full)
+            peers.iter().try_for_each(|peer| list.handle_allow(*peer).map(drop))
         }
-        Change::Deny(peers) => {
-            peers.iter().try_for_each(|peer| list.handle_deny(*peer).map(drop)).map_err(full)
-        }
+        Change::AllowLearned => list.handle_allow_learned().map(drop),
+        Change::Deny(peers) => peers.iter().try_for_each(|peer| list.handle_deny(*peer).map(drop)),
         Change::Forget(peers) => {
             for peer in peers {
                 list.handle_forget(peer);
@@ -154,7 +168,8 @@ fn apply(list: &mut Allowlist, change: &Change) -> Result<(), Failure> {
     }
 }
 
-fn show(list: &Allowlist) -> Json {
+/// The allowlist as an answer.
+pub(crate) fn show(list: &Allowlist) -> Json {
     object! {
         "mode": list.mode().name(),
         "allowed": list.allowed().copied().collect::<Vec<_>>(),

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinhole_node::allowlist::{Allowlist, Mode};
-use pinhole_node::{BindError, Builder, Events, Limits, Node, PeerId, StartError};
+use pinhole_node::{BindError, Builder, Events, Limits, Node, StartError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::config::{Config, Level};
+use super::config::{Config, Doubt, Level, about_addresses};
 use super::control::Control;
 use super::data::{CONNECTION_ID_KEY, Folder, Lock, read_network_key};
-use super::desk::Desk;
+use super::desk::{Asked, Desk};
 use super::failure::{Failure, Kind};
 use super::metrics::Exporter;
 use super::offline::CONFIG;
@@ -54,10 +54,11 @@ pub(crate) async fn permanent(
 ) -> Result<Running, Failure> {
     folder.make()?;
     let lock = lock_patiently(folder).await?;
-    let config = Config::load(config, folder.file(CONFIG))?;
+    let mut config = Config::load(config, folder.file(CONFIG))?;
     config.errors()?;
-    let troubles = troubles_of(&config);
-    let settings = config.settings.overridden_by(flags);
+    let mut troubles = troubles_of(&config);
+    let settings = std::mem::take(&mut config.settings).overridden_by(flags);
+    troubles.extend(doubtful(&config, &settings));
     start(folder, lock, settings, troubles, false).await
 }
 
@@ -101,6 +102,18 @@ fn troubles_of(config: &Config) -> Vec<Trouble> {
         .collect()
 }
 
+/// Addresses that are given for two peers. Whom the allowlist does not admit, and a peer that is
+/// this node, become problems as the node runs.
+fn doubtful(config: &Config, settings: &Settings) -> Vec<Trouble> {
+    about_addresses(&settings.peers, None)
+        .into_iter()
+        .map(|Doubt { index, what, hint }| Trouble {
+            what: format!("{}: {what}", config.place(index)),
+            hint: hint.to_owned(),
+        })
+        .collect()
+}
+
 async fn start(
     folder: &Folder,
     lock: Lock,
@@ -117,7 +130,7 @@ async fn start(
         let hint = "if that came by itself, look after the disk".to_owned();
         troubles.push(Trouble { what: trouble, hint });
     }
-    troubles.extend(asked_in_vain(&settings, key.peer_id()));
+    troubles.extend(asked_in_vain(&settings));
 
     let exporter = match settings.metrics {
         Some(addr) => Some(Exporter::bind(addr).await?),
@@ -144,13 +157,16 @@ async fn start(
         node.report_problem(trouble.what, &trouble.hint);
     }
     if !temporary {
-        for peer in wanted.value {
+        for peer in wanted.value.iter().cloned() {
             if let Err(error) = node.want(peer).await {
                 node.report_problem(error.to_string(), "`disconnect` it, or connect it again");
             }
         }
     }
-    let desk = Arc::new(Desk::new(node.clone(), folder.clone(), settings.strict, temporary));
+    let asked = Asked { strict: settings.strict, allow: settings.allow };
+    let desk = Desk::new(node.clone(), folder.clone(), asked, wanted.value, temporary);
+    desk.review_admission().await;
+    let desk = Arc::new(desk);
     let control = task::spawn(control.serve(desk.clone()));
     let counter = task::spawn(keep_counter(folder.clone(), node.clone()));
     let metrics = exporter.map(|exporter| task::spawn(exporter.serve(node.clone())));
@@ -159,16 +175,12 @@ async fn start(
 }
 
 /// What the settings ask for and will not get.
-fn asked_in_vain(settings: &Settings, us: PeerId) -> Vec<Trouble> {
+fn asked_in_vain(settings: &Settings) -> Vec<Trouble> {
     let absent = settings.absent.iter().map(|feature| Trouble {
         what: format!("{feature} is not in this version"),
         hint: "the node runs without it".to_owned(),
     });
-    let ourselves = settings.peers.iter().filter(|addr| addr.peer == us).map(|_| Trouble {
-        what: "a peer to dial is this node itself".to_owned(),
-        hint: "take it out of the list of peers".to_owned(),
-    });
-    absent.chain(ourselves).collect()
+    absent.collect()
 }
 
 fn builder(folder: &Folder, settings: &Settings) -> Result<Builder, Failure> {
@@ -216,7 +228,7 @@ fn listening(builder: Builder, settings: &Settings) -> Builder {
 }
 
 /// What lies on disk, and what the configuration adds to it.
-fn effective(mut list: Allowlist, settings: &Settings) -> Allowlist {
+pub(crate) fn effective(mut list: Allowlist, settings: &Settings) -> Allowlist {
     if settings.strict {
         list.handle_mode(Mode::Strict);
     }
@@ -284,6 +296,7 @@ impl Running {
     /// Closes the node, within 5 s.
     pub(crate) async fn close(self) -> Result<(), Failure> {
         self.desk.close();
+        self.desk.store_newcomers().await;
         self.control.abort();
         self.counter.abort();
         self.metrics.iter().for_each(JoinHandle::abort);
@@ -334,7 +347,7 @@ mod tests {
 
     #[test]
     fn what_is_denied_on_disk_stays_denied_when_the_configuration_allows_it() {
-        let peer: PeerId =
+        let peer: pinhole_node::PeerId =
             "pin178yhzfdz0055n2y9j2gntumngvlj2tw6y44wxj7m4hkknax64g8qpgrn44".parse().unwrap();
         let settings = Settings { allow: vec![peer], strict: true, ..Settings::default() };
         let list = effective(Allowlist::default(), &settings);

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pinhole_node::allowlist::{Allowlist, Mode};
+use pinhole_node::allowlist::{Allowlist, AllowlistFull, Mode};
 use pinhole_proto::PeerAddr;
 
 use super::data::{Folder, read_text, replace};
@@ -43,6 +43,15 @@ pub(crate) fn load_allowlist(folder: &Folder) -> Result<Loaded<Allowlist>, Failu
     })
 }
 
+/// Reads the allowlist without mending anything; `None` if it cannot be read.
+pub(crate) fn peek_allowlist(folder: &Folder) -> Option<Allowlist> {
+    match read_text(&folder.file(ALLOWLIST)) {
+        Ok(None) => Some(Allowlist::default()),
+        Ok(Some(text)) => entries(&text, ALLOWLIST).and_then(|all| parse_allowlist(&all)).ok(),
+        Err(_) => None,
+    }
+}
+
 /// Writes the allowlist.
 pub(crate) fn save_allowlist(folder: &Folder, list: &Allowlist) -> Result<(), Failure> {
     let mut lines = vec![format!("mode {}", list.mode())];
@@ -64,12 +73,26 @@ pub(crate) fn add_newcomers(
 }
 
 /// Reads the peers that this node was told to keep.
+///
+/// A damaged file is set aside; what can still be read of it is kept, since every id in it has a
+/// checksum.
 pub(crate) fn load_wanted(folder: &Folder) -> Result<Loaded<Vec<PeerAddr>>, Failure> {
-    let loaded = load(&folder.file(PEERS), PEERS, parse_wanted)?;
-    let trouble = loaded.trouble.map(|trouble| {
-        format!("{trouble}; the peers that `connect` added are forgotten, so connect them again")
+    let path = folder.file(PEERS);
+    // Before it is set aside, if it is.
+    let text = read_text(&path);
+    let loaded = load(&path, PEERS, parse_wanted)?;
+    let Some(trouble) = loaded.trouble else {
+        return Ok(Loaded { value: loaded.value.unwrap_or_default(), trouble: None });
+    };
+    let readable = text.ok().flatten().map_or_else(Vec::new, |text| readable_wanted(&text));
+    save_wanted(folder, &readable)?;
+    let trouble = Some(match readable.len() {
+        0 => format!(
+            "{trouble}; the peers that `connect` added are forgotten, so connect them again"
+        ),
+        kept => format!("{trouble}; {kept} of the peers in it could be read and are kept"),
     });
-    Ok(Loaded { value: loaded.value.unwrap_or_default(), trouble })
+    Ok(Loaded { value: readable, trouble })
 }
 
 /// Writes the peers that this node was told to keep.
@@ -89,15 +112,15 @@ pub(crate) enum Counter {
 
 /// Reads what is stored of the handshake counter.
 pub(crate) fn load_counter(folder: &Folder) -> Result<Loaded<Counter>, Failure> {
-    let loaded = load(&folder.file(COUNTER), COUNTER, |entries| {
-        let &[(word, value)] = entries else { return Err("it has to hold one entry".to_owned()) };
-        let value = value.parse().map_err(|_| format!("`{value:.30}` is no number"))?;
-        match word {
-            "used" => Ok(Counter::Used(value)),
-            "reserved" => Ok(Counter::Reserved(value)),
-            other => Err(format!("there is no entry `{other}`")),
+    let parse = |entries: &[Entry<'_>]| {
+        let [entry] = entries else { return Err("it has to hold one entry".to_owned()) };
+        match entry.word {
+            "used" => entry.parsed().map(Counter::Used),
+            "reserved" => entry.parsed().map(Counter::Reserved),
+            _ => Err(entry.unknown()),
         }
-    })?;
+    };
+    let loaded = load(&folder.file(COUNTER), COUNTER, parse)?;
     let trouble = loaded.trouble.map(|trouble| {
         format!("{trouble}; if this machine's clock is behind, peers stay silent until it is right")
     });
@@ -120,18 +143,46 @@ const VERSION: u32 = 1;
 /// More wanted peers than this are not kept.
 pub(crate) const MAX_WANTED: usize = 1_000;
 
-fn parse_allowlist(entries: &[(&str, &str)]) -> Result<Allowlist, String> {
+/// A line of a state file.
+#[derive(Clone, Copy, Debug)]
+struct Entry<'a> {
+    /// From 1.
+    line: usize,
+    word: &'a str,
+    value: &'a str,
+}
+
+impl Entry<'_> {
+    /// The value, parsed, or where it stands and what is wrong with it.
+    fn parsed<T>(&self) -> Result<T, String>
+    where
+        T: std::str::FromStr,
+        T::Err: std::fmt::Display,
+    {
+        self.value.parse().map_err(|error| self.wrong(format!("`{:.100}`: {error}", self.value)))
+    }
+
+    fn unknown(&self) -> String {
+        self.wrong(format!("there is no entry `{:.30}`", self.word))
+    }
+
+    fn wrong(&self, why: String) -> String {
+        format!("line {}: {why}", self.line)
+    }
+}
+
+fn parse_allowlist(entries: &[Entry<'_>]) -> Result<Allowlist, String> {
     let mut list = Allowlist::default();
-    for (word, value) in entries {
-        let peer = || value.parse().map_err(|error| format!("{value}: {error}"));
-        match *word {
+    let full = |error: AllowlistFull| error.to_string();
+    for entry in entries {
+        match entry.word {
             "mode" => {
-                list.handle_mode(value.parse().map_err(|error| format!("{error}"))?);
+                list.handle_mode(entry.parsed()?);
             }
-            "allow" => list.handle_allow(peer()?).map(drop).map_err(|e| e.to_string())?,
-            "deny" => list.handle_deny(peer()?).map(drop).map_err(|e| e.to_string())?,
-            "learned" => learn(&mut list, peer()?),
-            other => return Err(format!("there is no entry `{other}`")),
+            "allow" => list.handle_allow(entry.parsed()?).map(drop).map_err(full)?,
+            "deny" => list.handle_deny(entry.parsed()?).map(drop).map_err(full)?,
+            "learned" => learn(&mut list, entry.parsed()?),
+            _ => return Err(entry.unknown()),
         }
     }
     Ok(list)
@@ -145,18 +196,29 @@ fn learn(list: &mut Allowlist, peer: pinhole_proto::PeerId) {
     list.handle_mode(mode);
 }
 
-fn parse_wanted(entries: &[(&str, &str)]) -> Result<Vec<PeerAddr>, String> {
-    let wanted = |(word, value): &(&str, &str)| match *word {
-        "want" => value.parse().map_err(|error| format!("{value}: {error}")),
-        other => Err(format!("there is no entry `{other}`")),
-    };
+fn parse_wanted(entries: &[Entry<'_>]) -> Result<Vec<PeerAddr>, String> {
     entries.iter().take(MAX_WANTED).map(wanted).collect()
+}
+
+fn wanted(entry: &Entry<'_>) -> Result<PeerAddr, String> {
+    match entry.word {
+        "want" => entry.parsed(),
+        _ => Err(entry.unknown()),
+    }
+}
+
+/// The entries of a damaged file that are whole.
+fn readable_wanted(text: &str) -> Vec<PeerAddr> {
+    // Of a port that was cut short, another one would be left.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let entries = whole.lines().enumerate().filter_map(|(index, line)| entry(index, line).ok());
+    entries.filter_map(|entry| wanted(&entry).ok()).take(MAX_WANTED).collect()
 }
 
 fn load<T>(
     path: &Path,
     name: &str,
-    parse: impl FnOnce(&[(&str, &str)]) -> Result<T, String>,
+    parse: impl FnOnce(&[Entry<'_>]) -> Result<T, String>,
 ) -> Result<Loaded<Option<T>>, Failure> {
     let text = match read_text(path) {
         Ok(None) => return Ok(Loaded { value: None, trouble: None }),
@@ -187,7 +249,7 @@ fn newer(text: &str, name: &str) -> Option<u32> {
     version.parse().ok().filter(|version| *version > VERSION)
 }
 
-fn entries<'a>(text: &'a str, name: &str) -> Result<Vec<(&'a str, &'a str)>, String> {
+fn entries<'a>(text: &'a str, name: &str) -> Result<Vec<Entry<'a>>, String> {
     let mut lines: Vec<&str> = text.lines().collect();
     if lines.first().copied() != Some(format!("pinhole {name} {VERSION}").as_str()) {
         return Err("its first line is not ours".to_owned());
@@ -195,10 +257,14 @@ fn entries<'a>(text: &'a str, name: &str) -> Result<Vec<(&'a str, &'a str)>, Str
     if lines.pop() != Some("end") {
         return Err("it was cut short (the line `end` is missing)".to_owned());
     }
-    let entry = |line: &&'a str| {
-        line.split_once(' ').ok_or_else(|| format!("the line `{line:.60}` is no entry"))
-    };
-    lines.iter().skip(1).map(entry).collect()
+    lines.iter().enumerate().skip(1).map(|(index, line)| entry(index, line)).collect()
+}
+
+fn entry(index: usize, text: &str) -> Result<Entry<'_>, String> {
+    let line = index + 1;
+    text.split_once(' ')
+        .map(|(word, value)| Entry { line, word, value })
+        .ok_or_else(|| format!("line {line}: `{text:.60}` is no entry"))
 }
 
 fn set_aside<T>(path: &Path, why: &str) -> Result<Loaded<Option<T>>, Failure> {
@@ -296,6 +362,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_an_id_is_told_with_its_line() {
+        let temp = TempDir::new();
+        let folder = folder(&temp);
+        let list = format!("pinhole allowlist 1\nmode open\nallow {}x\nend\n", peer(1));
+        fs::write(folder.file(ALLOWLIST), list).unwrap();
+        assert_eq!(peek_allowlist(&folder), None);
+        let trouble = load_allowlist(&folder).unwrap().trouble.unwrap();
+        assert!(trouble.contains("line 3: `pin1") && trouble.contains("63"), "{trouble}");
+        assert_eq!(peek_allowlist(&folder), Some(Allowlist::new(Mode::Strict)));
+    }
+
+    #[test]
     fn the_counter_comes_back() {
         let temp = TempDir::new();
         let folder = folder(&temp);
@@ -330,6 +408,16 @@ mod tests {
         ];
         save_wanted(&folder, &wanted).unwrap();
         assert_eq!(load_wanted(&folder).unwrap().value, wanted);
+        let some = format!(
+            "pinhole peers 1\nwant pin1x\nwant {}\nwant {}@192.0.2.1:44",
+            wanted[1],
+            peer(3)
+        );
+        fs::write(folder.file(PEERS), some).unwrap();
+        let loaded = load_wanted(&folder).unwrap();
+        assert_eq!(loaded.value, wanted[1..], "what is whole is kept");
+        assert!(loaded.trouble.unwrap().contains("1 of the peers in it could be read"));
+        assert_eq!(load_wanted(&folder).unwrap().value, wanted[1..]);
         fs::write(folder.file(PEERS), "pinhole peers 1\nwant pin1nobody\nend\n").unwrap();
         let loaded = load_wanted(&folder).unwrap();
         assert!(loaded.value.is_empty() && loaded.trouble.unwrap().contains("connect them again"));

@@ -149,6 +149,7 @@ pub(crate) const COMMANDS: &[Spec] = &[
         .operands("[PEER…]", 0, usize::MAX)
         .flags(&[
             Flag::switch("list", "show the lists"),
+            Flag::switch("learned", "let in for good all whom mode learn noted"),
             Flag::with("mode", "MODE", "open: all; learn: all, noted; strict: only the allowed")
                 .completes(MODES),
         ]),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pinhole_node::{Event, Messages, PeerState};
+use pinhole_node::{Event, Messages};
 use tokio::sync::mpsc;
 
 use super::args::Verbosity;
@@ -75,11 +75,8 @@ async fn follow(
 }
 
 async fn happened(event: &Event, running: &Running, printer: &mut Printer) {
-    if matches!(event, Event::Peer { state: PeerState::Connected, .. })
-        && let Err(failure) = running.desk.store_newcomers().await
-    {
-        running.node.report_problem(failure.message, "look after the disk");
-    }
+    // What a reader has heard of is stored.
+    running.desk.handle_event(event).await;
     if let Some(line) = printer.lines.event(event) {
         printer.print(line);
     }

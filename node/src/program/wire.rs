@@ -8,6 +8,7 @@ use pinhole_proto::PeerId;
 
 use super::failure::{Failure, Kind};
 use super::json::{Json, object};
+use super::offline::Change;
 
 /// What a command asks of the running node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,14 +18,30 @@ pub(crate) enum Request {
     Peers,
     Nat,
     Allowlist,
-    Ping { target: String, count: Option<u64>, interval_ms: u64, timeout_ms: u64, first: u64 },
-    Connect { target: String, timeout_ms: u64 },
-    Disconnect { target: String },
-    Send { target: String, kind: String, body_b64: String, timeout_ms: u64 },
-    Mode { mode: String },
-    Allow { peers: Vec<PeerId> },
-    Deny { peers: Vec<PeerId> },
-    Forget { peers: Vec<PeerId> },
+    Ping {
+        target: String,
+        count: Option<u64>,
+        interval_ms: u64,
+        timeout_ms: u64,
+        first: u64,
+    },
+    Connect {
+        target: String,
+        timeout_ms: u64,
+    },
+    Disconnect {
+        target: String,
+    },
+    Send {
+        target: String,
+        kind: String,
+        body_b64: String,
+        timeout_ms: u64,
+    },
+    /// All of them or none.
+    Change {
+        changes: Vec<Change>,
+    },
 }
 
 impl Request {
@@ -56,10 +73,10 @@ impl Request {
                 "body_b64": body_b64.as_str(),
                 "timeout_ms": *timeout_ms,
             },
-            Self::Mode { mode } => object! { "do": "mode", "mode": mode.as_str() },
-            Self::Allow { peers } => object! { "do": "allow", "peers": peers.clone() },
-            Self::Deny { peers } => object! { "do": "deny", "peers": peers.clone() },
-            Self::Forget { peers } => object! { "do": "forget", "peers": peers.clone() },
+            Self::Change { changes } => {
+                let changes: Vec<Json> = changes.iter().map(change_to_json).collect();
+                object! { "do": "change", "changes": changes }
+            }
         }
     }
 
@@ -90,10 +107,10 @@ impl Request {
                 body_b64: text("body_b64")?,
                 timeout_ms: whole("timeout_ms")?,
             },
-            "mode" => Self::Mode { mode: text("mode")? },
-            "allow" => Self::Allow { peers: peers(json)? },
-            "deny" => Self::Deny { peers: peers(json)? },
-            "forget" => Self::Forget { peers: peers(json)? },
+            "change" => {
+                let changes = json.get("changes").items().iter().map(change_from_json);
+                Self::Change { changes: changes.collect::<Result<_, _>>()? }
+            }
             _ => return Err(Failure::usage("this is no request that the node knows")),
         })
     }
@@ -103,10 +120,32 @@ fn missing(key: &str) -> Failure {
     Failure::usage(format!("the request lacks `{key}`, or it has another form"))
 }
 
-fn peers(json: &Json) -> Result<Vec<PeerId>, Failure> {
+fn change_to_json(change: &Change) -> Json {
+    match change {
+        Change::Allow(peers) => object! { "allow": peers.clone() },
+        Change::AllowLearned => object! { "allow_learned": true },
+        Change::Deny(peers) => object! { "deny": peers.clone() },
+        Change::Forget(peers) => object! { "forget": peers.clone() },
+        Change::Mode(mode) => object! { "mode": mode.name() },
+    }
+}
+
+fn change_from_json(json: &Json) -> Result<Change, Failure> {
+    if json.get("allow_learned").is_true() {
+        return Ok(Change::AllowLearned);
+    }
+    if let Some(mode) = json.get("mode").text() {
+        return mode.parse().map(Change::Mode).map_err(|error| Failure::usage(format!("{error}")));
+    }
+    let kinds: [(&str, fn(Vec<PeerId>) -> Change); 3] =
+        [("allow", Change::Allow), ("deny", Change::Deny), ("forget", Change::Forget)];
+    let (key, make) = kinds
+        .into_iter()
+        .find(|(key, _)| *json.get(key) != Json::Null)
+        .ok_or_else(|| missing("changes"))?;
     let peer = |item: &Json| item.text()?.parse().ok();
-    let peers = json.get("peers").items().iter().map(peer).collect::<Option<Vec<_>>>();
-    peers.ok_or_else(|| missing("peers"))
+    let peers = json.get(key).items().iter().map(peer).collect::<Option<Vec<_>>>();
+    peers.map(make).ok_or_else(|| missing(key))
 }
 
 /// Which object an answer is, so that it can be shown to people.
@@ -188,6 +227,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pinhole_node::allowlist::Mode;
 
     #[test]
     fn requests_survive_the_socket() {
@@ -207,10 +247,16 @@ mod tests {
             Request::Connect { target: text(), timeout_ms },
             Request::Disconnect { target: text() },
             Request::Send { target: text(), kind: text(), body_b64: text(), timeout_ms },
-            Request::Mode { mode: text() },
-            Request::Allow { peers: vec![peer] },
-            Request::Deny { peers: vec![] },
-            Request::Forget { peers: vec![peer, peer] },
+            Request::Change { changes: vec![] },
+            Request::Change {
+                changes: vec![
+                    Change::Allow(vec![peer]),
+                    Change::AllowLearned,
+                    Change::Mode(Mode::Strict),
+                    Change::Deny(vec![]),
+                    Change::Forget(vec![peer, peer]),
+                ],
+            },
         ];
         for request in requests {
             let json = Json::parse(&request.to_json().line()).unwrap();
@@ -238,7 +284,9 @@ mod tests {
             "{\"do\":1}",
             "{\"do\":\"x\"}",
             "{\"do\":\"ping\"}",
-            "{\"do\":\"allow\",\"peers\":[1]}",
+            "{\"do\":\"change\",\"changes\":[{\"allow\":[1]}]}",
+            "{\"do\":\"change\",\"changes\":[{}]}",
+            "{\"do\":\"change\",\"changes\":[{\"mode\":\"loose\"}]}",
             "{\"do\":\"connect\",\"target\":\"x\",\"timeout_ms\":-1}",
         ] {
             let failure = Request::from_json(&Json::parse(text).unwrap()).unwrap_err();

@@ -1,5 +1,6 @@
 //! The configuration file: TOML, its keys those of the table in [`keys`].
 
+mod doubts;
 mod keys;
 mod read;
 mod template;
@@ -11,6 +12,7 @@ use super::data::read_text;
 use super::failure::Failure;
 use super::settings::Settings;
 
+pub(crate) use doubts::{Doubt, about_addresses, why_not_dialed};
 pub(crate) use template::template;
 
 /// How bad a problem is.
@@ -20,9 +22,14 @@ pub(crate) enum Level {
     Error,
     /// The entry is left out and the node starts; `check` still fails.
     Skipped,
+    /// The entry is well written, and cannot be meant as it is. The node starts; `check` fails.
+    Doubt,
     /// Nothing is wrong, but something will not happen.
     Note,
 }
+
+/// Line and column, in characters from 1.
+pub(crate) type Place = (usize, usize);
 
 /// Something about a configuration that a person should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +54,8 @@ pub(crate) struct Config {
     /// Where it lies, or would lie.
     pub(crate) path: PathBuf,
     pub(crate) settings: Settings,
+    /// Where each of the peers in the settings stands.
+    places: Vec<Place>,
     /// In the order of the file.
     pub(crate) problems: Vec<Problem>,
 }
@@ -62,7 +71,7 @@ impl Config {
                 "there is no configuration file {}; check the path",
                 path.display()
             ))),
-            Ok(None) => Ok(Self { path, settings: Settings::default(), problems: Vec::new() }),
+            Ok(None) => Ok(Self::parse("", path)),
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(Failure::usage(format!(
                     "the configuration {} is no text (UTF-8); write it anew: `init` in an empty \
@@ -79,8 +88,8 @@ impl Config {
 
     fn parse(text: &str, path: PathBuf) -> Self {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let (settings, problems) = read::read(text, &folder);
-        Self { path, settings, problems }
+        let read::Found { settings, places, problems } = read::read(text, &folder);
+        Self { path, settings, places, problems }
     }
 
     /// An error with all that keeps a node from starting, if anything does.

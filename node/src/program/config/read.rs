@@ -9,14 +9,15 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::data::read_network_key;
 use super::super::settings::{Limits, MAX_LISTEN, Settings, listen_addr};
+use super::super::state::MAX_WANTED;
 use super::super::table::nearest;
 use super::keys::{KEYS, Key, Shape};
-use super::{Level, Problem};
+use super::{Level, Place, Problem};
 
 /// The settings of a configuration in this folder, and everything that is wrong with it.
-pub(super) fn read(text: &str, folder: &Path) -> (Settings, Vec<Problem>) {
+pub(super) fn read(text: &str, folder: &Path) -> Found {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { text, folder, settings: Settings::default(), problems: Vec::new() };
+    let mut reader = Reader { text, folder, level: Level::Error, found: Found::default() };
     for error in &errors {
         let at = error.span().map_or(0, |span| span.start);
         reader.error(at, error.message(), "see https://toml.io for how it is written");
@@ -31,7 +32,17 @@ pub(super) fn read(text: &str, folder: &Path) -> (Settings, Vec<Problem>) {
             reader.entry(name.get_ref(), name.span().start, value);
         }
     }
-    (reader.settings, reader.problems)
+    reader.found
+}
+
+/// What a configuration says.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) settings: Settings,
+    /// Where each of the peers in the settings stands.
+    pub(super) places: Vec<Place>,
+    /// In the order of the file.
+    pub(super) problems: Vec<Problem>,
 }
 
 type Value<'i> = Spanned<DeValue<'i>>;
@@ -39,8 +50,9 @@ type Value<'i> = Spanned<DeValue<'i>>;
 struct Reader<'a> {
     text: &'a str,
     folder: &'a Path,
-    settings: Settings,
-    problems: Vec<Problem>,
+    /// How bad an error is where we are: one in an entry of a list leaves out the entry.
+    level: Level,
+    found: Found,
 }
 
 impl Reader<'_> {
@@ -48,18 +60,18 @@ impl Reader<'_> {
         let Some(key) = KEYS.iter().find(|key| key.name == name) else {
             return self.unknown(name, at, value);
         };
-        let known = self.problems.len();
+        let known = self.found.problems.len();
         match key.shape {
             Shape::Listen => self.listen(key, value),
-            Shape::Peers => self.peers(key, value),
-            Shape::Allow => self.allow(key, value),
+            Shape::Peers => self.entries(|reader| reader.peers(key, value)),
+            Shape::Allow => self.entries(|reader| reader.allow(key, value)),
             Shape::File => self.network_key(key, value),
             Shape::Switch => self.switch(key, value),
             Shape::Choice(words) => self.choice(key, words, value),
             Shape::Address => self.address(key, value),
             Shape::Number(min, max) => self.number(key, min, max, value),
         }
-        if key.absent && self.problems.len() == known {
+        if key.absent && self.found.problems.len() == known {
             self.absent(key, at, value);
         }
     }
@@ -85,7 +97,7 @@ impl Reader<'_> {
         if matches!(value.get_ref(), DeValue::Boolean(false)) {
             return;
         }
-        self.settings.absent.push(key.name);
+        self.found.settings.absent.push(key.name);
         let what = format!("{} is not in this version", key.name);
         self.problem(Level::Note, at, what, "the node runs without it");
     }
@@ -96,31 +108,46 @@ impl Reader<'_> {
                 continue;
             };
             match listen_addr(text) {
-                Ok(addr) if addr.port() != 0 && self.settings.listen.contains(&addr) => {
+                Ok(addr) if addr.port() != 0 && self.found.settings.listen.contains(&addr) => {
                     self.error(item.span().start, format!("{addr} stands here twice"), "keep one");
                 }
-                Ok(addr) => self.settings.listen.push(addr),
+                Ok(addr) => self.found.settings.listen.push(addr),
                 Err(why) => self.error(item.span().start, why, "correct the address"),
             }
         }
-        if self.settings.listen.len() > MAX_LISTEN {
+        if self.found.settings.listen.len() > MAX_LISTEN {
             let what = format!("there are more than {MAX_LISTEN} addresses to listen on");
             self.error(value.span().start, what, "0.0.0.0 and [::] cover every address");
         }
     }
 
+    /// One that is wrong leaves the others in.
+    fn entries(&mut self, read: impl FnOnce(&mut Self)) {
+        self.level = Level::Skipped;
+        read(self);
+        self.level = Level::Error;
+    }
+
     fn peers(&mut self, key: &Key, value: &Value<'_>) {
         for item in self.items(value) {
+            let at = item.span().start;
             let text = match item.get_ref() {
-                DeValue::Table(table) => self.peer_table(item.span().start, table),
+                DeValue::Table(table) => self.peer_table(at, table),
                 _ => self
                     .string(key, item, "an address such as \"PEER@192.0.2.1:4433\"")
                     .map(str::to_owned),
             };
             let Some(text) = text else { continue };
             match text.parse::<PeerAddr>() {
-                Ok(peer) => self.settings.peers.push(peer),
-                Err(error) => self.skipped(item.span().start, &text, &error.to_string()),
+                Ok(_) if self.found.settings.peers.len() >= MAX_WANTED => {
+                    let what = format!("there are more than {MAX_WANTED} peers");
+                    return self.error(at, what, "the ones before this are enough to be found");
+                }
+                Ok(peer) => {
+                    self.found.settings.peers.push(peer);
+                    self.found.places.push(position(self.text, at));
+                }
+                Err(error) => self.skipped(at, &text, &error.to_string()),
             }
         }
     }
@@ -157,13 +184,13 @@ impl Reader<'_> {
 
     fn allow(&mut self, key: &Key, value: &Value<'_>) {
         // Even an empty or a wrong list is one: nobody is let in by a typing error.
-        self.settings.strict = true;
+        self.found.settings.strict = true;
         for item in self.items(value) {
             let Some(text) = self.string(key, item, "a peer id such as \"pin1…\"") else {
                 continue;
             };
             match text.parse::<PeerId>() {
-                Ok(peer) => self.settings.allow.push(peer),
+                Ok(peer) => self.found.settings.allow.push(peer),
                 Err(error) => self.skipped(item.span().start, text, &error.to_string()),
             }
         }
@@ -177,7 +204,7 @@ impl Reader<'_> {
             let hint = failure.message.split_once("; ").map_or("", |(_, hint)| hint).to_owned();
             self.error(value.span().start, what, hint);
         }
-        self.settings.network_key = Some(path);
+        self.found.settings.network_key = Some(path);
     }
 
     fn switch(&mut self, key: &Key, value: &Value<'_>) {
@@ -199,7 +226,7 @@ impl Reader<'_> {
         };
         match addr {
             None => self.wrong(key, value, "\"ADDR:PORT\" with an IP address"),
-            Some(addr) if key.name == "metrics" => self.settings.metrics = Some(addr),
+            Some(addr) if key.name == "metrics" => self.found.settings.metrics = Some(addr),
             Some(_) => {}
         }
     }
@@ -214,7 +241,7 @@ impl Reader<'_> {
         let Some(number) = number.filter(|number| (min..=max).contains(number)) else {
             return self.wrong(key, value, &format!("a whole number from {min} to {max}"));
         };
-        if let Some(field) = field(&mut self.settings.limits, key.name) {
+        if let Some(field) = field(&mut self.found.settings.limits, key.name) {
             *field = Some(number);
         }
     }
@@ -247,11 +274,11 @@ impl Reader<'_> {
     fn skipped(&mut self, at: usize, text: &str, why: &str) {
         let shown: String = text.chars().take(100).collect();
         let (why, hint) = why.split_once("; ").unwrap_or((why, "correct the entry"));
-        self.problem(Level::Skipped, at, format!("`{shown}`: {why}"), hint);
+        self.error(at, format!("`{shown}`: {why}"), hint);
     }
 
     fn error(&mut self, at: usize, what: impl Into<String>, hint: impl Into<String>) {
-        self.problem(Level::Error, at, what, hint);
+        self.problem(self.level, at, what, hint);
     }
 
     fn problem(
@@ -263,10 +290,7 @@ impl Reader<'_> {
     ) {
         let (line, column) = position(self.text, at);
         let problem = Problem { level, line, column, what: what.into(), hint: hint.into() };
-        // In the order of the file; the parser's table is in another.
-        let before = |other: &Problem| (other.line, other.column) <= (line, column);
-        let index = self.problems.partition_point(before);
-        self.problems.insert(index, problem);
+        insert(&mut self.found.problems, problem);
     }
 }
 
@@ -282,8 +306,15 @@ fn field<'a>(limits: &'a mut Limits, name: &str) -> Option<&'a mut Option<u64>> 
     }
 }
 
+/// Puts a problem where the order of the file has it; the parser's table is in another.
+pub(super) fn insert(problems: &mut Vec<Problem>, problem: Problem) {
+    let place = (problem.line, problem.column);
+    let index = problems.partition_point(|other| (other.line, other.column) <= place);
+    problems.insert(index, problem);
+}
+
 /// Line and column, in characters from 1.
-fn position(text: &str, at: usize) -> (usize, usize) {
+fn position(text: &str, at: usize) -> Place {
     let before = text.get(..at.min(text.len())).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -3,7 +3,9 @@ use super::*;
 const PEER: &str = "pin178yhzfdz0055n2y9j2gntumngvlj2tw6y44wxj7m4hkknax64g8qpgrn44";
 
 fn read_in(text: &str) -> (Settings, Vec<Problem>) {
-    read(&text.replace("PEER", PEER), Path::new("/nowhere"))
+    let found = read(&text.replace("PEER", PEER), Path::new("/nowhere"));
+    assert_eq!(found.places.len(), found.settings.peers.len());
+    (found.settings, found.problems)
 }
 
 /// The only problem of a configuration, as `line:column what; hint`.
@@ -60,6 +62,49 @@ fn a_wrong_peer_is_left_out_and_the_others_stay() {
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].level, Level::Skipped);
     assert!(problems[0].what.contains("libp2p"), "{}", problems[0]);
+}
+
+#[test]
+fn an_entry_of_any_wrong_form_is_left_out() {
+    for entry in [
+        "42",
+        "[\"PEER\"]",
+        "{ peer = \"PEER\", adress = \"192.0.2.1:1\" }",
+        "{ address = \"192.0.2.1:1\" }",
+        "{ peer = 1 }",
+        "\"PEER@192.0.2.1\"",
+    ] {
+        let text = format!("peer = [\"PEER@192.0.2.1:1\",\n {entry}, \"PEER@192.0.2.2:1\"]");
+        let (settings, problems) = read_in(&text);
+        assert_eq!(settings.peers.len(), 2, "{entry}");
+        assert_eq!(problems.len(), 1, "{entry}: {problems:?}");
+        assert_eq!((problems[0].level, problems[0].line), (Level::Skipped, 2), "{entry}");
+    }
+}
+
+#[test]
+fn malformed_ids_say_what_is_wrong_with_them() {
+    let typo = PEER.replace("yhz", "yhq");
+    for (id, what) in [
+        (typo.as_str(), "typing error, probably at character 9"),
+        (&PEER[..40], "62 characters and this one has 40"),
+        ("npub1xyz", "begins with pin1"),
+        (&PEER.to_uppercase().replace('G', "g"), "mixes upper and lower case"),
+        ("12D3KooWGjE8m2Zk8VvLtLpvjFz8kRjtZzRtpiEL9bHaGBxZcJZT", "libp2p"),
+    ] {
+        let (settings, problems) = read_in(&format!("allow = [\n  \"{id}\",\n  \"PEER\"]"));
+        assert_eq!(settings.allow.len(), 1);
+        assert_eq!((problems[0].line, problems[0].column), (2, 3));
+        assert!(problems[0].to_string().contains(what), "{id}: {}", problems[0]);
+    }
+}
+
+#[test]
+fn peers_beyond_the_limit_are_left_out() {
+    let text = format!("peer = [{}]", "\"PEER\",".repeat(MAX_WANTED + 3));
+    let (settings, problems) = read_in(&text);
+    assert_eq!((settings.peers.len(), problems.len()), (MAX_WANTED, 1));
+    assert_eq!(problems[0].level, Level::Skipped);
 }
 
 #[test]
