@@ -4,6 +4,7 @@
 mod bad_links;
 mod contact;
 mod migration;
+mod quiet;
 mod racing;
 mod replay;
 mod tamper;
