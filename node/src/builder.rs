@@ -13,6 +13,7 @@ use crate::admission::SharedAllowlist;
 use crate::allowlist::Allowlist;
 use crate::driver::{Driver, Request, failure};
 use crate::error::{NodeFailed, StartError};
+use crate::event::Events;
 use crate::handler::{Handler, IdempotentHandler, Registry, Served};
 use crate::inner::Inner;
 use crate::node::{Node, Stop};
@@ -218,7 +219,16 @@ impl Builder {
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
-    pub async fn start(mut self) -> Result<Node, StartError> {
+    pub async fn start(self) -> Result<Node, StartError> {
+        self.start_with_events().await.map(|(node, _)| node)
+    }
+
+    /// As [`start`](Self::start), with the events from the start on: what comes before a first
+    /// [`Node::events`], which begins when it is called, is not missed.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn start_with_events(mut self) -> Result<(Node, Events), StartError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         if let Some(protocol) = self.twice {
             return Err(StartError::Protocol(protocol));
@@ -234,7 +244,7 @@ impl Builder {
         let us = endpoint.peer_id();
         let (inbox, messages) = self.inbox.take().unzip();
         let (requests, received) = mpsc::channel(REQUEST_QUEUE);
-        let (events, _) = broadcast::channel(self.limits.event_queue.max(1));
+        let (events, first) = broadcast::channel(self.limits.event_queue.max(1));
         let (stop, stopping) = watch::channel(false);
         let peers_config = PeersConfig {
             max_known: self.limits.max_peers,
@@ -258,7 +268,7 @@ impl Builder {
         runtime.spawn(supervise(inner.clone(), endpoint, driver, outcome));
         let node = Node::new(inner, Stop::new(stop), closed, messages);
         want(&node, wanted).await?;
-        Ok(node)
+        Ok((node, Events::new(first)))
     }
 
     fn serve(mut self, protocol: Protocol, served: Served) -> Self {

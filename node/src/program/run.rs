@@ -142,8 +142,8 @@ async fn start(
         .secret_key(key)
         .counter_floor(floor)
         .allowlist(effective(allowlist.value, &settings));
-    let node = listening(builder, &settings).start().await.map_err(start_failure)?;
-    let events = node.events();
+    let (node, events) =
+        listening(builder, &settings).start_with_events().await.map_err(start_failure)?;
     // From here on, what fails has to close the node.
     let control = match Control::bind(folder, &lock) {
         Ok(control) => control,
