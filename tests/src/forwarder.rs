@@ -1,5 +1,5 @@
-//! A UDP forwarder for real sockets: loses, duplicates, delays and reorders by a seed, records
-//! what passes, and can put recorded datagrams on the wire again.
+//! A UDP forwarder for real sockets: loses, duplicates, delays and reorders by a seed, can be cut
+//! and healed, counts and records what passes, and can put recorded datagrams on the wire again.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,11 +28,13 @@ pub struct Forwarder {
 struct Shared {
     near: UdpSocket,
     server: SocketAddr,
-    link: Link,
+    link: Mutex<Link>,
     rng: Mutex<Rng>,
     ended: AtomicBool,
-    /// What passed, before anything was lost.
-    recorded: Mutex<Recorded>,
+    cut: AtomicBool,
+    /// What passed, before anything was lost; no longer kept after [`Forwarder::only_count`].
+    recorded: Mutex<Option<Recorded>>,
+    counted: Mutex<Counted>,
     /// The socket towards the server for each dialer.
     flows: Mutex<HashMap<SocketAddr, Arc<UdpSocket>>>,
 }
@@ -44,6 +46,36 @@ pub struct Recorded {
     pub there: Vec<Vec<u8>>,
     /// From the server to dialers.
     pub back: Vec<Vec<u8>>,
+}
+
+/// How much came to a forwarder, in each direction, before anything was lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// From dialers to the server.
+    pub there: Traffic,
+    /// From the server to dialers.
+    pub back: Traffic,
+}
+
+/// Datagrams and what they weigh.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// How many.
+    pub datagrams: u64,
+    /// Bytes of their UDP payload.
+    pub payload: u64,
+}
+
+impl Traffic {
+    /// Bytes with the headers of UDP and IPv4.
+    pub const fn on_the_wire(self) -> u64 {
+        self.payload + 28 * self.datagrams
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.datagrams += 1;
+        self.payload += bytes.len() as u64;
+    }
 }
 
 /// A datagram under way.
@@ -67,10 +99,12 @@ impl Forwarder {
         let shared = Arc::new(Shared {
             near,
             server,
-            link,
+            link: Mutex::new(link),
             rng: Mutex::new(Rng::from_seed(seed)),
             ended: AtomicBool::new(false),
-            recorded: Mutex::default(),
+            cut: AtomicBool::new(false),
+            recorded: Mutex::new(Some(Recorded::default())),
+            counted: Mutex::default(),
             flows: Mutex::default(),
         });
         let (queue, deliveries) = channel();
@@ -85,9 +119,45 @@ impl Forwarder {
         Self { addr, shared }
     }
 
+    /// From now on another kind of link.
+    pub fn become_link(&self, link: Link) {
+        *self.shared.link.lock().unwrap() = link;
+    }
+
+    /// Drops everything in both directions, what is under way included, until [`Forwarder::heal`].
+    /// Nobody is told: no port unreachable, no close.
+    pub fn cut(&self) {
+        self.shared.cut.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets datagrams pass again.
+    pub fn heal(&self) {
+        self.shared.cut.store(false, Ordering::SeqCst);
+    }
+
+    /// Cuts now and heals after this time, while the test goes on.
+    pub fn cut_for(&self, time: Duration) {
+        self.cut();
+        let shared = self.shared.clone();
+        thread::spawn(move || {
+            thread::sleep(time);
+            shared.cut.store(false, Ordering::SeqCst);
+        });
+    }
+
+    /// Forgets what was recorded and records no more: for hours of traffic.
+    pub fn only_count(&self) {
+        *self.shared.recorded.lock().unwrap() = None;
+    }
+
+    /// How much has come here so far.
+    pub fn counted(&self) -> Counted {
+        *self.shared.counted.lock().unwrap()
+    }
+
     /// What has passed so far.
     pub fn recorded(&self) -> Recorded {
-        self.shared.recorded.lock().unwrap().clone()
+        self.shared.recorded.lock().unwrap().clone().expect("not after only_count")
     }
 
     /// Sends a datagram to the server from the address that it knows as that of the dialer whose
@@ -111,7 +181,10 @@ impl Shared {
     /// Reads what dialers send, and opens a way back for each of them.
     fn forward(self: &Arc<Self>, queue: &Sender<Delivery>) {
         self.read(&self.near, |from, bytes| {
-            self.recorded.lock().unwrap().there.push(bytes.to_vec());
+            self.counted.lock().unwrap().there.add(bytes);
+            if let Some(recorded) = &mut *self.recorded.lock().unwrap() {
+                recorded.there.push(bytes.to_vec());
+            }
             let flow = self
                 .flows
                 .lock()
@@ -133,7 +206,10 @@ impl Shared {
 
     fn back(self: &Arc<Self>, flow: &UdpSocket, dialer: SocketAddr, queue: &Sender<Delivery>) {
         self.read(flow, |_, bytes| {
-            self.recorded.lock().unwrap().back.push(bytes.to_vec());
+            self.counted.lock().unwrap().back.add(bytes);
+            if let Some(recorded) = &mut *self.recorded.lock().unwrap() {
+                recorded.back.push(bytes.to_vec());
+            }
             self.enqueue(queue, bytes, || Route::Dialer(dialer));
         });
     }
@@ -149,12 +225,13 @@ impl Shared {
     }
 
     fn enqueue(&self, queue: &Sender<Delivery>, bytes: &[u8], through: impl Fn() -> Route) {
+        let link = *self.link.lock().unwrap();
         let mut rng = self.rng.lock().unwrap();
-        if rng.chance(self.link.loss) {
+        if rng.chance(link.loss) {
             return;
         }
-        for _ in 0..1 + usize::from(rng.chance(self.link.duplicates)) {
-            let due = Instant::now() + self.link.delay + rng.up_to(self.link.jitter);
+        for _ in 0..1 + usize::from(rng.chance(link.duplicates)) {
+            let due = Instant::now() + link.delay + rng.up_to(link.jitter);
             // An error says only that the forwarder is ending.
             let _ = queue.send(Delivery { due, bytes: bytes.to_vec(), through: through() });
         }
@@ -177,6 +254,9 @@ impl Shared {
             }
             while waiting.first_key_value().is_some_and(|((due, _), _)| *due <= Instant::now()) {
                 let Some((_, delivery)) = waiting.pop_first() else { return };
+                if self.cut.load(Ordering::SeqCst) {
+                    continue;
+                }
                 // A full buffer or an ICMP error: lost, as on a real path.
                 let _ = match delivery.through {
                     Route::Server(flow) => flow.send(&delivery.bytes),

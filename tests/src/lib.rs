@@ -6,7 +6,10 @@
 pub mod endpoints;
 pub mod flood;
 pub mod forwarder;
+pub mod lab;
+pub mod library;
 pub mod machine;
+pub mod mesh;
 pub mod node;
 pub mod probes;
 pub mod seeds;

@@ -1,5 +1,7 @@
-//! Tier chaos: real programs that are killed.
+//! Tier chaos: real programs that are killed, frozen and restarted.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+
+mod mesh;
 
 use std::{
     process::{Command, Stdio},
@@ -14,16 +16,14 @@ use pinhole_tests::{
 
 #[test]
 fn a_node_that_is_killed_and_comes_back_is_found_again() {
-    let folder = TempDir::new("killed");
-    let mut killed = TestNode::in_folder(folder.path(), &["127.0.0.1:0"], &[]);
-    let (peer, addr) = (killed.peer, killed.listen[0].to_string());
+    let killed = TestNode::start(&[]);
+    let peer = killed.peer;
     let watcher = TestNode::start(&["--peer", &killed.address()]);
     for round in 0..3 {
         watcher.wait_state(peer, "connected");
         killed.kill();
         let start = Instant::now();
-        killed = TestNode::in_folder(folder.path(), &[&addr], &[]);
-        assert_eq!(killed.peer, peer, "the key survived");
+        killed.restart();
         killed.wait_state(watcher.peer, "connected");
         println!("round {round}: back after {:?}", start.elapsed());
     }
