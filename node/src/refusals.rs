@@ -104,6 +104,7 @@ impl Refusals {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a test has to begin at some time
 mod tests {
     use super::*;
     use crate::testing::peer;

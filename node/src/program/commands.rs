@@ -13,7 +13,7 @@ use super::data::Folder;
 use super::failure::{Failure, Kind, absent};
 use super::json::{millis_of, object, thousandths};
 use super::offline::{self, CONFIG, Change};
-use super::output::{End, Output};
+use super::output::{End, Output, stdout_is_stderr};
 use super::session::{Asked, Session};
 use super::settings::Settings;
 use super::signals::Signals;
@@ -58,7 +58,9 @@ fn start(typed: Typed, program: &str, output: Output) -> Result<(), End> {
     }
     typed.check_operands(program)?;
     let verbosity = typed.verbosity()?;
-    log::start(verbosity, spec.name != "up");
+    // `up` prints problems itself; where its lines go to the same place, once is enough.
+    let twice = spec.name == "up" && !output.json && stdout_is_stderr();
+    log::start(verbosity, !twice);
     Command { program, spec, typed, output }.run()
 }
 
@@ -156,7 +158,7 @@ impl Command<'_> {
             )));
         }
         if request == Request::Peers && !output.json {
-            return output.text(&view::peers(&table));
+            return output.text(&view::peers(&table, &output));
         }
         Ok(())
     }

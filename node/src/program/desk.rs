@@ -1,15 +1,16 @@
 //! What the running node does for commands.
 
+mod admission;
+mod wanted;
+
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pinhole_node::allowlist::Mode;
 use pinhole_node::{
-    Candidate, ConnectError, Event, Kind as MessageKind, Node, PeerAddr, PeerId, PeerInfo,
-    PeerState, Reason, RequestError,
+    ConnectError, Event, Kind as MessageKind, Node, PeerAddr, PeerId, PeerInfo, PeerState, Reason,
+    RequestError,
 };
-use pinhole_proto::MAX_CANDIDATES;
 use tokio::sync::watch;
 
 use super::base64;
@@ -17,9 +18,8 @@ use super::control::Replies;
 use super::data::Folder;
 use super::failure::{Failure, Kind};
 use super::json::{Json, millis, object, seconds};
-use super::offline::{Change, apply, change, show};
-use super::state::{MAX_WANTED, add_newcomers, save_wanted};
-use super::troubles::{self, Topic, Troubles};
+use super::offline::show;
+use super::troubles::{Topic, Troubles};
 use super::wire::{Answer, Request, Shape};
 
 /// A node and its folder, at the service of commands.
@@ -118,26 +118,6 @@ impl Desk {
         }
     }
 
-    async fn unresolved(&self, peer: PeerId) {
-        if let Some(info) = self.node.peer(peer).await.filter(|info| info.wanted) {
-            let what = troubles::unresolved(&info);
-            let hint = troubles::UNRESOLVED_HINT;
-            lock(&self.troubles).tell(&self.node, peer, Topic::Unresolved, what, hint);
-        }
-    }
-
-    fn is_told(&self, peer: PeerId, topic: Topic) -> bool {
-        lock(&self.troubles).told(peer, topic)
-    }
-
-    /// Tells of each wanted peer that the allowlist does not admit.
-    pub(crate) async fn review_admission(&self) {
-        if !self.temporary {
-            let peers = self.node.peers().await;
-            lock(&self.troubles).review_admission(&self.node, &peers);
-        }
-    }
-
     /// Notes that a request is being served; `None` once the node stops. Pings do not count: who
     /// pings goes on elsewhere.
     pub(crate) fn open(&self, request: &Request) -> Option<Open<'_>> {
@@ -220,6 +200,9 @@ impl Desk {
 
     async fn status(&self) -> Json {
         let status = self.node.status().await;
+        let peers = self.node.peers().await;
+        let count = |state| peers.iter().filter(|info| info.state == state).count();
+        let away = |info: &&PeerInfo| info.wanted && info.addr.is_none();
         object! {
             "peer": status.peer,
             "version": status.version,
@@ -227,7 +210,14 @@ impl Desk {
             "listen": status.listen,
             "public": status.public,
             "nat": object! { "mapping": UNKNOWN, "filtering": UNKNOWN },
-            "peers": object! { "connected": status.connected, "known": status.known },
+            "peers": object! {
+                "connected": status.connected,
+                "known": status.known,
+                "suspect": count(PeerState::Suspect),
+                "failed": count(PeerState::Failed),
+                "denied": count(PeerState::Denied),
+                "wanted_away": peers.iter().filter(away).count(),
+            },
             "mode": status.mode.name(),
             // This version relays nothing and has no distributed hash table.
             "relay": object! {
@@ -249,91 +239,6 @@ impl Desk {
             "mapped": Json::List(Vec::new()),
             "reachable": Json::Null,
         }
-    }
-
-    async fn connect(&self, addr: PeerAddr, limit: Duration) -> Result<Json, Failure> {
-        let begin = Instant::now();
-        let result = self.node.connect_within(addr.clone(), limit).await;
-        let elapsed = begin.elapsed();
-        let keep = match &result {
-            Ok(_) => true,
-            // A node that goes on running goes on trying.
-            Err(error) => !self.temporary && may_pass(error.kind()),
-        };
-        if keep {
-            self.node.want(addr.clone()).await.map_err(connect_failure)?;
-            self.remember(addr, true).await?;
-        }
-        match result {
-            Ok(connected) => Ok(object! {
-                "peer": connected.peer,
-                "path": connected.path.name(),
-                "addr": connected.addr,
-                "elapsed_ms": millis(elapsed),
-            }),
-            Err(error) => {
-                let mut failure = connect_failure(error);
-                if keep {
-                    failure.message.push_str("; the node goes on trying until `disconnect`");
-                }
-                Err(failure)
-            }
-        }
-    }
-
-    /// Stores a wanted peer with the addresses that were named and the one that works. With `new`
-    /// false, only if it is stored already.
-    async fn remember(&self, named: PeerAddr, new: bool) -> Result<(), Failure> {
-        let mut files = self.files.lock().await;
-        let place = files.wanted.iter().position(|other| other.peer == named.peer);
-        let stored = match place {
-            Some(place) => files.wanted.get(place).cloned(),
-            None if !new => return Ok(()),
-            None if files.wanted.len() >= MAX_WANTED => {
-                return Err(Failure::new(
-                    Kind::Busy,
-                    format!("{MAX_WANTED} peers are wanted already; `disconnect` some"),
-                ));
-            }
-            None => None,
-        };
-        let info = self.node.peer(named.peer).await;
-        let addr = with_what_works(named, stored.as_ref(), info.as_ref());
-        if stored.as_ref() == Some(&addr) {
-            return Ok(());
-        }
-        let mut wanted = files.wanted.clone();
-        match place.and_then(|place| wanted.get_mut(place)) {
-            Some(known) => *known = addr,
-            None => wanted.push(addr),
-        }
-        save_wanted(&self.folder, &wanted)?;
-        files.wanted = wanted;
-        Ok(())
-    }
-
-    async fn disconnect(&self, peer: PeerId) -> Result<Json, Failure> {
-        let known = self.node.peer(peer).await;
-        self.node.disconnect(peer).await;
-        {
-            let mut troubles = lock(&self.troubles);
-            for topic in [Topic::NotAdmitted, Topic::Unresolved, Topic::WrongIdentity] {
-                troubles.over(&self.node, peer, topic);
-            }
-        }
-        let mut files = self.files.lock().await;
-        let mut wanted = files.wanted.clone();
-        wanted.retain(|other| other.peer != peer);
-        if wanted.len() < files.wanted.len() {
-            save_wanted(&self.folder, &wanted)?;
-            files.wanted = wanted;
-        } else if known.is_none() {
-            return Err(Failure::new(
-                Kind::NotFound,
-                format!("this node does not know {peer}; `peers` lists whom it knows"),
-            ));
-        }
-        Ok(object! { "peer": peer })
     }
 
     async fn send(
@@ -411,111 +316,6 @@ impl Desk {
         let rtt = ping.unwrap_or(Err(RequestError::Timeout(limit)))?;
         Ok((rtt, connected.path.name()))
     }
-
-    async fn change(&self, mut changes: Vec<Change>) -> Result<Json, Failure> {
-        for change in &changes {
-            if let Change::Mode(mode) = change
-                && self.asked.strict
-                && *mode != Mode::Strict
-            {
-                return Err(Failure::usage(format!(
-                    "the configuration or a flag of `up` says `allow`, which means strict mode; \
-                     take it out there and restart the node to have mode {mode}"
-                )));
-            }
-        }
-        let mut files = self.files.lock().await;
-        // The same peers on disk as here, whoever comes meanwhile.
-        for change in &mut changes {
-            if *change == Change::AllowLearned {
-                let learned = self.node.inspect_allowlist(|list| list.learned().copied().collect());
-                *change = Change::Allow(learned);
-            }
-        }
-        change(&self.folder, &changes)?;
-        self.node.update_allowlist(|list| apply(list, &changes)).await?;
-        // Who came meanwhile may not be stored yet.
-        files.learned = usize::MAX;
-        drop(files);
-        self.tell_of_forgotten(&changes);
-        self.review_admission().await;
-        Ok(self.node.inspect_allowlist(show))
-    }
-
-    /// Whom the configuration allows is back after a restart.
-    fn tell_of_forgotten(&self, changes: &[Change]) {
-        let mut troubles = lock(&self.troubles);
-        for change in changes {
-            match change {
-                Change::Forget(peers) => {
-                    for peer in peers.iter().filter(|peer| self.asked.allow.contains(peer)) {
-                        let what = format!(
-                            "{peer} is forgotten until the node starts again, because its \
-                             configuration or a flag of `up` allows it"
-                        );
-                        let hint = "take it out there too, or `deny` it";
-                        troubles.tell(&self.node, *peer, Topic::ForgottenForNow, what, hint);
-                    }
-                }
-                Change::Allow(peers) | Change::Deny(peers) => {
-                    for peer in peers {
-                        troubles.over(&self.node, *peer, Topic::ForgottenForNow);
-                    }
-                }
-                Change::AllowLearned | Change::Mode(_) => {}
-            }
-        }
-    }
-
-    /// Stores the newcomers of mode learn, if there are new ones.
-    pub(crate) async fn store_newcomers(&self) {
-        let mut files = self.files.lock().await;
-        let learned: Vec<PeerId> = self.node.inspect_allowlist(|list| match list.mode() {
-            Mode::Learn if list.learned().count() != files.learned => {
-                list.learned().copied().collect()
-            }
-            _ => Vec::new(),
-        });
-        if learned.is_empty() {
-            return;
-        }
-        match add_newcomers(&self.folder, &learned) {
-            Ok(()) => files.learned = learned.len(),
-            Err(failure) => self.node.report_problem(failure.message, "look after the disk"),
-        }
-    }
-}
-
-/// The addresses of a wanted peer, best first: the one at which it was reached, those that were
-/// named now, those that were stored.
-fn with_what_works(
-    named: PeerAddr,
-    stored: Option<&PeerAddr>,
-    info: Option<&PeerInfo>,
-) -> PeerAddr {
-    let peer = named.peer;
-    let before = stored.into_iter().flat_map(|stored| stored.candidates.iter());
-    let mut all: Vec<Candidate> = named.candidates.iter().chain(before).cloned().collect();
-    let works = info.and_then(|info| Candidate::direct(info.addr?).ok().zip(info.dialed));
-    match works {
-        // A name stands for its addresses, which may change.
-        Some((works, true)) if all.iter().all(|candidate| candidate.socket_addr().is_some()) => {
-            all.insert(0, works);
-        }
-        // It dialed us: the best guess that there is.
-        Some((works, false)) if all.is_empty() => all.push(works),
-        _ => {}
-    }
-    if let Some(info) = info.filter(|_| all.is_empty()) {
-        all.extend(info.candidates.iter().cloned());
-    }
-    let mut distinct: Vec<Candidate> = Vec::new();
-    for candidate in all {
-        if distinct.len() < MAX_CANDIDATES && !distinct.contains(&candidate) {
-            distinct.push(candidate);
-        }
-    }
-    PeerAddr::new(peer, distinct).unwrap_or(named)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

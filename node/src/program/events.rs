@@ -2,13 +2,15 @@
 
 use std::io::Write;
 
-use pinhole_node::{Event, IncomingMessage, Node, PeerId, PeerState};
+use pinhole_node::{Event, IncomingMessage, Node, PeerId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::base64;
 use super::json::{Json, millis, object};
 use super::log::printable;
 use super::output::{Color, Output, unix_micros};
+use super::view::color_of;
+use super::words;
 
 /// Makes the lines of `up`.
 #[derive(Clone, Copy, Debug)]
@@ -84,12 +86,7 @@ impl Lines {
                 }
             },
             || {
-                let color = match state {
-                    PeerState::Connected => Color::Good,
-                    PeerState::Failed | PeerState::Denied => Color::Bad,
-                    PeerState::Suspect => Color::Warn,
-                    _ => Color::Quiet,
-                };
+                let color = color_of(state.name());
                 let mut text =
                     format!("{} {}", short(peer), self.output.paint(state.name(), color));
                 if let (Some(path), Some(addr)) = (path, addr) {
@@ -98,7 +95,7 @@ impl Lines {
                 if let Some(rtt) = rtt {
                     text.push_str(&format!(" {} ms", millis(*rtt).line()));
                 }
-                text + &format!(" (was {was}: {reason})")
+                text + &format!(" (was {was}: {})", words::reason(reason.name()))
             },
         )
     }

@@ -40,12 +40,28 @@ struct Stderr {
     problems: bool,
 }
 
+impl Stderr {
+    /// Who was let in for the first time is told unless only errors are.
+    fn most(&self) -> LevelFilter {
+        if self.level == LevelFilter::ERROR {
+            self.level
+        } else {
+            self.level.max(LevelFilter::INFO)
+        }
+    }
+}
+
+/// Whom the allowlist refused and, in mode learn, noted.
+const ADMISSION: &str = "pinhole_node::admission";
+
 impl Subscriber for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // The libraries beneath speak of single packets; that is for -vv.
         let target = metadata.target();
         let ours = target.starts_with("pinhole") || target.starts_with("node::");
-        let limit = if ours || self.level == LevelFilter::TRACE {
+        let limit = if target == ADMISSION {
+            self.most()
+        } else if ours || self.level == LevelFilter::TRACE {
             self.level
         } else {
             self.level.min(LevelFilter::ERROR)
@@ -54,7 +70,7 @@ impl Subscriber for Stderr {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.level)
+        Some(self.most())
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -91,13 +107,20 @@ fn line(level: Level, fields: &Fields, color: bool) -> String {
         true => write!(text, " \x1b[{paint}m{word}\x1b[0m "),
         false => write!(text, " {word} "),
     };
-    let _ = writeln!(text, "{}{}", printable(&fields.message), printable(&fields.others));
+    text.push_str(&printable(&fields.message));
+    if !fields.what.is_empty() {
+        let _ = write!(text, ": {}; {}", printable(&fields.what), printable(&fields.hint));
+    }
+    let _ = writeln!(text, "{}", printable(&fields.others));
     text
 }
 
 #[derive(Default)]
 struct Fields {
     message: String,
+    /// What is wrong and what to do, of a problem.
+    what: String,
+    hint: String,
     others: String,
 }
 
@@ -112,6 +135,8 @@ impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
         let _ = match field.name() {
             "message" => write!(self.message, "{value}"),
+            "what" => write!(self.what, "{value}"),
+            "hint" => write!(self.hint, "{value}"),
             name => write!(self.others, " {name}={value}"),
         };
     }

@@ -37,6 +37,7 @@ mod troubles;
 mod up;
 mod view;
 mod wire;
+mod words;
 
 fn main() -> std::process::ExitCode {
     commands::run(std::env::args_os())

@@ -1,6 +1,9 @@
 //! Standard output: lines for people or JSON for programs, and how a command ends.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
 use super::failure::Failure;
@@ -42,7 +45,11 @@ impl Output {
 
     /// An answer in the form that was asked for.
     pub(crate) fn answer(&self, answer: &Answer) -> Result<(), End> {
-        if self.json { self.line(&answer.json.line()) } else { self.text(&view::human(answer)) }
+        if self.json {
+            self.line(&answer.json.line())
+        } else {
+            self.text(&view::human(answer, self))
+        }
     }
 
     /// An object for programs or a text for people.
@@ -85,6 +92,16 @@ impl Output {
         }
         ExitCode::from(failure.status())
     }
+}
+
+/// Whether both outputs are the same terminal, pipe or file.
+pub(crate) fn stdout_is_stderr() -> bool {
+    let place = |stream: io::Result<OwnedFd>| {
+        let metadata = File::from(stream?).metadata()?;
+        Ok::<_, io::Error>((metadata.dev(), metadata.ino()))
+    };
+    let stdout = place(io::stdout().as_fd().try_clone_to_owned()).ok();
+    stdout.is_some() && stdout == place(io::stderr().as_fd().try_clone_to_owned()).ok()
 }
 
 /// Microseconds since 1970.

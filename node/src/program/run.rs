@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinhole_node::allowlist::{Allowlist, Mode};
-use pinhole_node::{BindError, Builder, Events, Limits, Node, StartError};
+use pinhole_node::{BindError, Builder, Events, Limits, Node, PeerId, StartError};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -57,8 +57,10 @@ pub(crate) async fn permanent(
     let mut config = Config::load(config, folder.file(CONFIG))?;
     config.errors()?;
     let mut troubles = troubles_of(&config);
-    let settings = std::mem::take(&mut config.settings).overridden_by(flags);
-    troubles.extend(doubtful(&config, &settings));
+    let mut settings = std::mem::take(&mut config.settings).overridden_by(flags);
+    let us = folder.key_or_new()?.peer_id();
+    troubles.extend(doubtful(&config, &settings, us));
+    settings.peers.retain(|addr| addr.peer != us);
     start(folder, lock, settings, troubles, false).await
 }
 
@@ -102,10 +104,10 @@ fn troubles_of(config: &Config) -> Vec<Trouble> {
         .collect()
 }
 
-/// Addresses that are given for two peers. Whom the allowlist does not admit, and a peer that is
-/// this node, become problems as the node runs.
-fn doubtful(config: &Config, settings: &Settings) -> Vec<Trouble> {
-    about_addresses(&settings.peers, None)
+/// Addresses that are given for two peers, and a peer that is this node. Whom the allowlist does not
+/// admit becomes a problem as the node runs.
+fn doubtful(config: &Config, settings: &Settings, us: PeerId) -> Vec<Trouble> {
+    about_addresses(&settings.peers, Some(us))
         .into_iter()
         .map(|Doubt { index, what, hint }| Trouble {
             what: format!("{}: {what}", config.place(index)),
@@ -347,7 +349,7 @@ mod tests {
 
     #[test]
     fn what_is_denied_on_disk_stays_denied_when_the_configuration_allows_it() {
-        let peer: pinhole_node::PeerId =
+        let peer: PeerId =
             "pin178yhzfdz0055n2y9j2gntumngvlj2tw6y44wxj7m4hkknax64g8qpgrn44".parse().unwrap();
         let settings = Settings { allow: vec![peer], strict: true, ..Settings::default() };
         let list = effective(Allowlist::default(), &settings);

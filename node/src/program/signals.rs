@@ -57,8 +57,9 @@ impl Signals {
     /// Does `work`, which is the clean end, unless another signal comes first.
     pub(crate) async fn unless_again<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::select! {
-            done = work => done,
+            biased;
             stop = self.next() => std::process::exit(i32::from(stop.status())),
+            done = work => done,
         }
     }
 }

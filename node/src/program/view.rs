@@ -3,17 +3,20 @@
 use std::fmt::Write;
 
 use super::json::Json;
+use super::log::printable;
+use super::output::{Color, Output};
 use super::wire::{Answer, Shape};
+use super::words;
 
 /// An answer as lines.
-pub(crate) fn human(answer: &Answer) -> String {
+pub(crate) fn human(answer: &Answer, output: &Output) -> String {
     let json = &answer.json;
     let text = |key: &str| json.get(key).text().unwrap_or("?");
     let millis = |key: &str| tenths(json.get(key), "ms");
     match answer.shape {
         Shape::Addr => addrs(json),
-        Shape::Status => status(json),
-        Shape::Peer => peers(std::slice::from_ref(json)),
+        Shape::Status => status(json, output),
+        Shape::Peer => peers(std::slice::from_ref(json), output),
         Shape::Nat => nat(json),
         Shape::Allowlist => allowlist(json),
         Shape::Pong => {
@@ -43,47 +46,117 @@ fn addrs(json: &Json) -> String {
     addrs.iter().filter_map(Json::text).map(|addr| format!("{addr}\n")).collect()
 }
 
-/// The table of peers.
-pub(crate) fn peers(peers: &[Json]) -> String {
+/// The table of peers, each with a second line where something is to be said of it.
+pub(crate) fn peers(peers: &[Json], output: &Output) -> String {
     if peers.is_empty() {
         return "no peers are known; `connect PEER@HOST:PORT` adds one\n".to_owned();
     }
-    let heads = ["STATE", "PATH", "ADDRESS", "RTT", "LOSS", "FOR", "SENT", "RECEIVED", "PEER"];
+    let heads = ["STATE", "", "FOR", "PATH", "ADDRESS", "RTT", "LOSS", "SENT", "RECEIVED", "PEER"];
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
     rows.extend(peers.iter().map(row));
-    let mut text = aligned(&rows);
-    if peers.iter().any(|peer| peer.get("wanted").is_true()) {
-        text.push_str("* is dialed again whenever it is lost\n");
+    let table = aligned(&rows);
+    let mut lines = table.lines();
+    let mut text = lines.next().map_or_else(String::new, |heads| format!("{heads}\n"));
+    for (peer, line) in peers.iter().zip(lines) {
+        let state = peer.get("state").text().unwrap_or("");
+        let rest = line.strip_prefix(state).unwrap_or(line);
+        let _ = writeln!(text, "{}{rest}", output.paint(state, color_of(state)));
+        if let Some(note) = note(peer) {
+            let _ = writeln!(text, "    {note}");
+        }
+    }
+    for (mark, means) in [
+        ('*', "wanted: dialed again whenever it is lost"),
+        ('b', "from the configuration or a flag (bootstrap)"),
+    ] {
+        if peers.iter().any(|peer| marks(peer).contains(mark)) {
+            let _ = writeln!(text, "{mark} {means}");
+        }
     }
     text
 }
 
+/// The colour of a state on a terminal.
+pub(crate) fn color_of(state: &str) -> Color {
+    match state {
+        "connected" => Color::Good,
+        "suspect" => Color::Warn,
+        "failed" | "denied" => Color::Bad,
+        _ => Color::Quiet,
+    }
+}
+
 fn row(peer: &Json) -> Vec<String> {
     let text = |key: &str| peer.get(key).text().unwrap_or("-").to_owned();
-    let mut state = text("state");
-    if peer.get("wanted").is_true() {
-        state.push('*');
-    }
-    if let Some(next) = peer.get("next_retry_s").thousandths() {
-        let _ = write!(state, " again in {}", duration(next / 1000));
-    }
     vec![
-        state,
+        text("state"),
+        marks(peer),
+        duration(whole_seconds(peer.get("since_s")).unwrap_or(0)),
         text("path"),
         text("addr"),
         tenths(peer.get("rtt_ms"), "ms"),
         percent(peer.get("loss")),
-        duration(peer.get("since_s").thousandths().unwrap_or(0) / 1000),
         bytes(peer.get("bytes_sent").whole().unwrap_or(0)),
         bytes(peer.get("bytes_received").whole().unwrap_or(0)),
         text("peer"),
     ]
 }
 
-fn status(status: &Json) -> String {
+fn marks(peer: &Json) -> String {
+    let wanted = peer.get("wanted").is_true();
+    let bootstrap = peer.get("origin").text() == Some("config");
+    let mut marks = String::new();
+    marks.extend(wanted.then_some('*'));
+    marks.extend(bootstrap.then_some('b'));
+    marks
+}
+
+/// Why a peer is not connected, or not well, and what happens next.
+fn note(peer: &Json) -> Option<String> {
+    let state = peer.get("state").text()?;
+    if state == "connected" {
+        return None;
+    }
+    let mut parts = Vec::new();
+    if let Some(reason) = peer.get("reason").text() {
+        parts.push(words::reason(reason).to_owned());
+    }
+    let ill = matches!(state, "suspect" | "failed");
+    if let Some(heard) = whole_seconds(peer.get("last_heard_s")).filter(|_| ill) {
+        parts.push(format!("last heard {} ago", duration(heard)));
+    }
+    let others = peer.get("reached_by").items();
+    if !others.is_empty() {
+        let others: Vec<_> = others.iter().filter_map(Json::text).map(short).collect();
+        parts.push(format!("still heard by {}", others.join(", ")));
+    }
+    match peer.get("failures").whole() {
+        None | Some(0) => {}
+        Some(1) => parts.push("1 failed try".to_owned()),
+        Some(tries) => parts.push(format!("{tries} failed tries")),
+    }
+    if let Some(next) = whole_seconds(peer.get("next_retry_s")) {
+        parts.push(format!("next try in {}", duration(next)));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// The beginning of an id.
+fn short(peer: &str) -> String {
+    match peer.get(..12) {
+        Some(short) => format!("{short}…"),
+        None => peer.to_owned(),
+    }
+}
+
+fn whole_seconds(number: &Json) -> Option<u64> {
+    number.thousandths().map(|value| value / 1000)
+}
+
+fn status(status: &Json, output: &Output) -> String {
     let text = |key: &str| status.get(key).text().unwrap_or("?");
     let size = |key: &str| status.get(key).whole().map_or_else(|| "unknown".to_owned(), bytes);
-    let uptime = status.get("uptime_s").thousandths().unwrap_or(0) / 1000;
+    let uptime = whole_seconds(status.get("uptime_s")).unwrap_or(0);
     let (count, nat) = (status.get("peers"), status.get("nat"));
     let public = list(status.get("public"));
     let mut rows = Vec::new();
@@ -93,10 +166,7 @@ fn status(status: &Json) -> String {
     row("listen", list(status.get("listen")));
     row("public", if public.is_empty() { "unknown".to_owned() } else { public });
     row("nat", nat_words(nat));
-    row(
-        "peers",
-        format!("{} connected, {} known", count.get("connected").line(), count.get("known").line()),
-    );
+    row("peers", counted(count));
     row("mode", format!("{}: {}", text("mode"), mode(text("mode"))));
     let offered = status.get("relay").get("offered").is_true();
     row("relay", if offered { "offered" } else { "not offered" }.to_owned());
@@ -110,7 +180,23 @@ fn status(status: &Json) -> String {
     }
     let mut text = aligned(&rows);
     for problem in problems.iter().filter_map(Json::text) {
-        let _ = writeln!(text, "problem   {problem}");
+        let word = output.paint("problem", Color::Bad);
+        let _ = writeln!(text, "{word}   {}", printable(problem));
+    }
+    text
+}
+
+/// How many peers there are, and how many are in a state to look at.
+fn counted(count: &Json) -> String {
+    let number = |key: &str| count.get(key).line();
+    let mut text = format!("{} connected, {} known", number("connected"), number("known"));
+    for state in ["suspect", "failed", "denied"] {
+        if count.get(state).whole().is_some_and(|number| number > 0) {
+            let _ = write!(text, ", {} {state}", number(state));
+        }
+    }
+    if let Some(wanted) = count.get("wanted_away").whole().filter(|number| *number > 0) {
+        let _ = write!(text, "; {wanted} wanted and not connected: see `peers`");
     }
     text
 }
@@ -250,13 +336,35 @@ mod tests {
     fn peers_fit_in_a_table_whatever_is_unknown() {
         let known = object! {
             "peer": "pin1x", "state": "connected", "path": "direct", "addr": "192.0.2.1:4433",
-            "wanted": true, "rtt_ms": Json::Number("1.250".into()), "since_s": 61u32,
+            "origin": "config", "wanted": true, "rtt_ms": Json::Number("1.250".into()),
+            "since_s": 61u32,
         };
         let unknown = object! { "peer": "pin1y", "state": "disconnected", "addr": Json::Null };
-        let text = peers(&[known, unknown]);
+        let text = peers(&[known, unknown], &Output::new(false));
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[1].starts_with("connected*    direct  192.0.2.1:4433  1.3 ms  -"), "{text}");
-        assert!(lines[2].starts_with("disconnected  -       -"), "{text}");
-        assert!(lines[3].starts_with('*'), "{text}");
+        let row = "connected     *b  1 min 1 s  direct  192.0.2.1:4433  1.3 ms  -";
+        assert!(lines[1].starts_with(row), "{text}");
+        assert!(lines[2].starts_with("disconnected      0 s        -       -"), "{text}");
+        assert!(lines[3].starts_with("* ") && lines[4].starts_with("b "), "{text}");
+    }
+
+    #[test]
+    fn a_peer_that_is_not_well_has_a_line_that_says_why() {
+        let seconds = |number: &str| Json::Number(number.into());
+        let failed = object! {
+            "peer": "pin1x", "state": "failed", "reason": "unreachable", "failures": 0u32,
+            "last_heard_s": seconds("31.200"), "reached_by": vec!["pin1abcdefgh234", "pin1z"],
+        };
+        assert_eq!(
+            note(&failed).unwrap(),
+            "nothing comes from it to us, and others hear it; last heard 31 s ago; still heard by \
+             pin1abcdefgh…, pin1z"
+        );
+        let away = object! {
+            "peer": "pin1x", "state": "disconnected", "reason": "refused", "failures": 3u32,
+            "next_retry_s": seconds("4.900"),
+        };
+        assert_eq!(note(&away).unwrap(), "it ended our dial; 3 failed tries; next try in 4 s");
+        assert_eq!(note(&object! { "peer": "pin1x", "state": "connected" }), None);
     }
 }

@@ -137,7 +137,8 @@ fn change_from_json(json: &Json) -> Result<Change, Failure> {
     if let Some(mode) = json.get("mode").text() {
         return mode.parse().map(Change::Mode).map_err(|error| Failure::usage(format!("{error}")));
     }
-    let kinds: [(&str, fn(Vec<PeerId>) -> Change); 3] =
+    type OfPeers = fn(Vec<PeerId>) -> Change;
+    let kinds: [(&str, OfPeers); 3] =
         [("allow", Change::Allow), ("deny", Change::Deny), ("forget", Change::Forget)];
     let (key, make) = kinds
         .into_iter()

@@ -77,22 +77,6 @@ fn check_finds_every_problem_and_up_refuses_what_is_wrong() {
 }
 
 #[test]
-fn a_malformed_peer_is_reported_and_does_not_stop_the_node() {
-    let temp = Temp::new();
-    let data = temp.data("d");
-    data.write(
-        "config.toml",
-        "peer = [\"12D3KooWGjE8m2Zk8VvLtLpvjFz8kRjtZzRtpiEL9bHaGBxZcJZT\"]\n",
-    );
-    assert_eq!(data.json(&["check"]).error(2), "usage");
-    let up = data.up(&[]);
-    let problem = up.event("problem");
-    assert!(problem["what"].as_str().unwrap().contains("config.toml:1:9: "), "{problem}");
-    let status = data.json(&["status"]).object();
-    assert!(status["problems"][0].as_str().unwrap().contains("libp2p"), "{status}");
-}
-
-#[test]
 fn a_key_with_wrong_rights_or_contents_is_named_and_kept() {
     let temp = Temp::new();
     let data = temp.data("d");

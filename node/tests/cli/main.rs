@@ -4,9 +4,12 @@
 
 #![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used, clippy::panic)] // tests are shells
 
+mod admission;
+mod bootstrap;
 mod control;
 mod conversation;
 mod files;
 mod metrics;
 mod support;
 mod usage;
+mod wanted;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -198,7 +199,15 @@ impl Data {
 pub(crate) struct Up {
     child: Child,
     events: Receiver<Value>,
+    log: Arc<Log>,
     pub(crate) ready: Value,
+}
+
+/// What a node wrote to stderr.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
 }
 
 impl Up {
@@ -216,7 +225,16 @@ impl Up {
                 }
             }
         });
-        let mut up = Self { child, events, ready: Value::Null };
+        let log = Arc::<Log>::default();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let writer = log.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines() {
+                writer.lines.lock().unwrap().push(line.unwrap());
+                writer.more.notify_all();
+            }
+        });
+        let mut up = Self { child, events, log, ready: Value::Null };
         up.ready = up.event("ready");
         up
     }
@@ -260,6 +278,34 @@ impl Up {
     #[track_caller]
     pub(crate) fn peer_event(&self, peer: &str, state: &str) -> Value {
         self.event_where("peer", |event| event["peer"] == peer && event["state"] == state)
+    }
+
+    /// Waits for a line on stderr that contains this.
+    #[track_caller]
+    pub(crate) fn log_line(&self, part: &str) -> String {
+        let found = |lines: &Vec<String>| lines.iter().find(|line| line.contains(part)).cloned();
+        let lines = self.log.lines.lock().unwrap();
+        let (lines, _) =
+            self.log.more.wait_timeout_while(lines, LONG, |lines| found(lines).is_none()).unwrap();
+        found(&lines).unwrap_or_else(|| panic!("no line with `{part}` in {lines:?}"))
+    }
+
+    /// What it wrote to stderr so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lines.lock().unwrap().clone()
+    }
+
+    /// As [`stop`](Self::stop), with all that it wrote to stderr.
+    pub(crate) fn stop_with_log(self, name: &str) -> (i32, Vec<Value>, Vec<String>) {
+        let log = self.log.clone();
+        let (code, events) = self.stop(name);
+        let deadline = Instant::now() + LONG;
+        // The thread that reads it has ended with the pipe.
+        while Arc::strong_count(&log) > 1 && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        let lines = log.lines.lock().unwrap().clone();
+        (code, events, lines)
     }
 
     /// Sends a signal and waits for the end.

@@ -1,0 +1,203 @@
+//! Peers that commands want: connected, and remembered with the addresses that work.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use pinhole_node::{Candidate, PeerAddr, PeerId};
+use pinhole_proto::MAX_CANDIDATES;
+
+use super::super::failure::{Failure, Kind};
+use super::super::json::{Json, millis, object};
+use super::super::state::{MAX_WANTED, save_wanted};
+use super::super::troubles::{self, Topic};
+use super::{Desk, connect_failure, lock, may_pass};
+
+impl Desk {
+    pub(super) async fn connect(&self, addr: PeerAddr, limit: Duration) -> Result<Json, Failure> {
+        let begin = Instant::now();
+        let result = self.node.connect_within(addr.clone(), limit).await;
+        let elapsed = begin.elapsed();
+        let keep = match &result {
+            Ok(_) => true,
+            // A node that goes on running goes on trying.
+            Err(error) => !self.temporary && may_pass(error.kind()),
+        };
+        if keep {
+            self.node.want(addr.clone()).await.map_err(connect_failure)?;
+            self.remember(addr, true).await?;
+        }
+        match result {
+            Ok(connected) => Ok(object! {
+                "peer": connected.peer,
+                "path": connected.path.name(),
+                "addr": connected.addr,
+                "elapsed_ms": millis(elapsed),
+            }),
+            Err(error) => {
+                let mut failure = connect_failure(error);
+                if keep {
+                    failure.message.push_str("; the node goes on trying until `disconnect`");
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Stores a wanted peer with the addresses that were named and the one that works. With `new`
+    /// false, only if it is stored already.
+    pub(super) async fn remember(&self, named: PeerAddr, new: bool) -> Result<(), Failure> {
+        let mut files = self.files.lock().await;
+        let place = files.wanted.iter().position(|other| other.peer == named.peer);
+        let stored = match place {
+            Some(place) => files.wanted.get(place).cloned(),
+            None if !new => return Ok(()),
+            None if files.wanted.len() >= MAX_WANTED => {
+                return Err(Failure::new(
+                    Kind::Busy,
+                    format!("{MAX_WANTED} peers are wanted already; `disconnect` some"),
+                ));
+            }
+            None => None,
+        };
+        let info = self.node.peer(named.peer).await;
+        let works = info.as_ref().and_then(|info| info.addr.zip(info.dialed));
+        let known = info.map(|info| info.candidates).unwrap_or_default();
+        let addr = with_what_works(named, stored.as_ref(), works, &known);
+        if stored.as_ref() == Some(&addr) {
+            return Ok(());
+        }
+        let mut wanted = files.wanted.clone();
+        match place.and_then(|place| wanted.get_mut(place)) {
+            Some(known) => *known = addr,
+            None => wanted.push(addr),
+        }
+        save_wanted(&self.folder, &wanted)?;
+        files.wanted = wanted;
+        Ok(())
+    }
+
+    pub(super) async fn disconnect(&self, peer: PeerId) -> Result<Json, Failure> {
+        let known = self.node.peer(peer).await;
+        self.node.disconnect(peer).await;
+        {
+            let mut troubles = lock(&self.troubles);
+            for topic in [Topic::NotAdmitted, Topic::Unresolved, Topic::WrongIdentity] {
+                troubles.over(&self.node, peer, topic);
+            }
+        }
+        let mut files = self.files.lock().await;
+        let mut wanted = files.wanted.clone();
+        wanted.retain(|other| other.peer != peer);
+        if wanted.len() < files.wanted.len() {
+            save_wanted(&self.folder, &wanted)?;
+            files.wanted = wanted;
+        } else if known.is_none() {
+            return Err(Failure::new(
+                Kind::NotFound,
+                format!("this node does not know {peer}; `peers` lists whom it knows"),
+            ));
+        }
+        Ok(object! { "peer": peer })
+    }
+
+    /// None of a wanted peer's names has an address.
+    pub(super) async fn unresolved(&self, peer: PeerId) {
+        if let Some(info) = self.node.peer(peer).await.filter(|info| info.wanted) {
+            let what = troubles::unresolved(&info);
+            let hint = troubles::UNRESOLVED_HINT;
+            lock(&self.troubles).tell(&self.node, peer, Topic::Unresolved, what, hint);
+        }
+    }
+
+    pub(super) fn is_told(&self, peer: PeerId, topic: Topic) -> bool {
+        lock(&self.troubles).told(peer, topic)
+    }
+}
+
+/// The addresses of a wanted peer, best first: the one at which we dialed it, those that were named
+/// now, those that were stored; where there is none of these, whence it dialed us, or else what is
+/// known of it.
+fn with_what_works(
+    named: PeerAddr,
+    stored: Option<&PeerAddr>,
+    works: Option<(SocketAddr, bool)>,
+    known: &[Candidate],
+) -> PeerAddr {
+    let peer = named.peer;
+    let before = stored.into_iter().flat_map(|stored| stored.candidates.iter());
+    let mut all: Vec<Candidate> = named.candidates.iter().chain(before).cloned().collect();
+    let works = works.and_then(|(addr, dialed)| Candidate::direct(addr).ok().zip(Some(dialed)));
+    match works {
+        // A name stands for its addresses, which may change.
+        Some((works, true)) if all.iter().all(|candidate| candidate.socket_addr().is_some()) => {
+            all.insert(0, works);
+        }
+        Some((works, false)) if all.is_empty() => all.push(works),
+        _ => {}
+    }
+    if all.is_empty() {
+        all.extend_from_slice(known);
+    }
+    let mut distinct: Vec<Candidate> = Vec::new();
+    for candidate in all {
+        if distinct.len() < MAX_CANDIDATES && !distinct.contains(&candidate) {
+            distinct.push(candidate);
+        }
+    }
+    PeerAddr::new(peer, distinct).unwrap_or(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: &str = "pin178yhzfdz0055n2y9j2gntumngvlj2tw6y44wxj7m4hkknax64g8qpgrn44";
+
+    fn addr(candidates: &str) -> PeerAddr {
+        let at = if candidates.is_empty() { "" } else { "@" };
+        format!("{PEER}{at}{candidates}").parse().unwrap()
+    }
+
+    fn stored(named: &str, before: &str, works: Option<(&str, bool)>, known: &str) -> PeerAddr {
+        let before = (!before.is_empty()).then(|| addr(before));
+        let works = works.map(|(at, dialed)| (at.parse().unwrap(), dialed));
+        with_what_works(addr(named), before.as_ref(), works, &addr(known).candidates)
+    }
+
+    #[test]
+    fn the_address_that_works_comes_first_and_none_is_lost() {
+        let works = Some(("192.0.2.9:1", true));
+        assert_eq!(stored("192.0.2.1:1", "", None, ""), addr("192.0.2.1:1"));
+        assert_eq!(stored("192.0.2.9:1", "", works, ""), addr("192.0.2.9:1"));
+        assert_eq!(
+            stored("192.0.2.1:1", "192.0.2.2:1", works, "192.0.2.3:1"),
+            addr("192.0.2.9:1,192.0.2.1:1,192.0.2.2:1")
+        );
+        assert_eq!(stored("", "192.0.2.2:1", None, ""), addr("192.0.2.2:1"));
+    }
+
+    #[test]
+    fn a_name_stays_a_name() {
+        let works = Some(("192.0.2.9:1", true));
+        assert_eq!(stored("host.example:1", "", works, ""), addr("host.example:1"));
+    }
+
+    #[test]
+    fn whoever_was_named_by_id_alone_has_the_best_guess() {
+        assert_eq!(stored("", "", Some(("192.0.2.9:1", false)), ""), addr("192.0.2.9:1"));
+        assert_eq!(
+            stored("192.0.2.1:1", "", Some(("192.0.2.9:1", false)), ""),
+            addr("192.0.2.1:1")
+        );
+        assert_eq!(stored("", "", None, "192.0.2.3:1"), addr("192.0.2.3:1"));
+        assert_eq!(stored("", "", None, ""), addr(""));
+    }
+
+    #[test]
+    fn there_are_never_more_than_an_address_holds() {
+        let many: Vec<String> = (1..=8).map(|n| format!("192.0.2.{n}:1")).collect();
+        let all = stored(&many.join(","), "192.0.2.10:1", Some(("192.0.2.9:1", true)), "");
+        assert_eq!(all.candidates.len(), 8);
+        assert_eq!(all.candidates[0].to_string(), "192.0.2.9:1");
+    }
+}
