@@ -19,7 +19,7 @@ use super::settings::Settings;
 use super::signals::Signals;
 use super::table::Spec;
 use super::wire::{Answer, Request, Shape};
-use super::{base64, completions, demo, help, log, up, view};
+use super::{base64, completions, demo, help, log, top, up, view};
 
 /// Runs the program with these words, the first of which is the name that it was called by.
 pub(crate) fn run(mut words: impl Iterator<Item = OsString>) -> ExitCode {
@@ -86,7 +86,7 @@ impl Command<'_> {
                 let shell = self.operand(0)?;
                 text(&self.output, &completions::script(&shell, self.program)?)
             }
-            "find" | "dht" | "relay" | "top" => Err(End::Failed(self.absent()?)),
+            "find" | "dht" | "relay" => Err(End::Failed(self.absent()?)),
             _ => self.run_async(),
         }
     }
@@ -105,6 +105,7 @@ impl Command<'_> {
         match self.spec.name {
             "up" => Box::pin(self.up()).await,
             "demo" => Box::pin(demo::demo(&self.output)).await,
+            "top" => Box::pin(top::top(self.folder()?, self.output)).await,
             "ping" => Box::pin(self.ping()).await,
             "allow" | "deny" | "forget" => Box::pin(self.change()).await,
             _ => Box::pin(self.ask()).await,

@@ -157,6 +157,11 @@ impl Desk {
     ) -> Result<(), Failure> {
         let (shape, json) = match request {
             Request::Peers => return self.peers(replies).await,
+            Request::Top => {
+                let status = Answer { shape: Shape::Status, json: self.status().await };
+                replies.answer(status).await?;
+                return self.peers(replies).await;
+            }
             Request::Ping { target, count, interval_ms, timeout_ms, first } => {
                 let pace = Pace {
                     interval: Duration::from_millis(interval_ms),

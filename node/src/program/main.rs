@@ -33,6 +33,7 @@ mod table;
 mod task;
 #[cfg(test)]
 mod testing;
+mod top;
 mod troubles;
 mod up;
 mod view;

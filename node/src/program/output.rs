@@ -111,8 +111,9 @@ pub(crate) fn unix_micros() -> u64 {
 }
 
 /// Colours of a terminal, by what they say.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Color {
+    Strong = 1,
     Bad = 31,
     Good = 32,
     Warn = 33,

@@ -170,7 +170,7 @@ pub(crate) const COMMANDS: &[Spec] = &[
     Spec::new("relay", "list, add, remove, test (not in this version)")
         .operands("VERB …", 1, 2)
         .completes(Completes::Words(&["list", "add", "remove", "test"])),
-    Spec::new("top", "live view in the terminal (not in this version)"),
+    Spec::new("top", "the node and its peers, live in the terminal"),
     Spec::new("demo", "three nodes meet on loopback: what happened, how fast"),
     Spec::new("completions", "print the completions of a shell")
         .operands("SHELL", 1, 1)

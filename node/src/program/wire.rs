@@ -17,6 +17,8 @@ pub(crate) enum Request {
     Status,
     Peers,
     Nat,
+    /// The status and every peer.
+    Top,
     Allowlist,
     Ping {
         target: String,
@@ -51,6 +53,7 @@ impl Request {
             Self::Status => object! { "do": "status" },
             Self::Peers => object! { "do": "peers" },
             Self::Nat => object! { "do": "nat" },
+            Self::Top => object! { "do": "top" },
             Self::Allowlist => object! { "do": "allowlist" },
             Self::Ping { target, count, interval_ms, timeout_ms, first } => object! {
                 "do": "ping",
@@ -89,6 +92,7 @@ impl Request {
             "status" => Self::Status,
             "peers" => Self::Peers,
             "nat" => Self::Nat,
+            "top" => Self::Top,
             "allowlist" => Self::Allowlist,
             "ping" => Self::Ping {
                 target: text("target")?,
@@ -242,6 +246,7 @@ mod tests {
             Request::Status,
             Request::Peers,
             Request::Nat,
+            Request::Top,
             Request::Allowlist,
             ping(None),
             ping(Some(3)),

@@ -11,5 +11,6 @@ mod conversation;
 mod files;
 mod metrics;
 mod support;
+mod top;
 mod usage;
 mod wanted;

@@ -105,7 +105,7 @@ pub(crate) fn finish(child: Child) -> Said {
 }
 
 /// Kills a process that does not end in time, for which the test then fails.
-fn or_kill<T>(pid: u32, wait: impl FnOnce() -> T) -> T {
+pub(crate) fn or_kill<T>(pid: u32, wait: impl FnOnce() -> T) -> T {
     let (done, watch) = channel::<()>();
     let watchdog = std::thread::spawn(move || {
         if watch.recv_timeout(LONG).is_err() {

@@ -123,8 +123,7 @@ fn bash_completes_commands_flags_and_values() {
 fn what_this_version_lacks_is_said_and_not_faked() {
     let temp = Temp::new();
     let data = temp.data("d");
-    let lines: &[&[&str]] =
-        &[&["find", NOBODY], &["dht", "get", NOBODY, "x"], &["relay", "list"], &["top"]];
+    let lines: &[&[&str]] = &[&["find", NOBODY], &["dht", "get", NOBODY, "x"], &["relay", "list"]];
     for line in lines {
         let said = data.json(line);
         assert_eq!(said.error(1), "not_found", "{line:?}");
