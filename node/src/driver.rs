@@ -380,6 +380,11 @@ impl Driver {
                     link.connection.close(close_code(reason), "");
                 }
             }
+            // The shell of liveness is still to come.
+            PeerCommand::Heartbeat { .. }
+            | PeerCommand::SayRebound(_)
+            | PeerCommand::AskWitness { .. }
+            | PeerCommand::Answer { .. } => {}
         }
     }
 
@@ -393,7 +398,12 @@ impl Driver {
     }
 
     fn emit(&mut self, event: PeerEvent) {
-        let PeerEvent::State { peer, state, was, reason } = event;
+        let (peer, state, was, reason) = match event {
+            PeerEvent::State { peer, state, was, reason, .. } => (peer, state, was, reason),
+            PeerEvent::Heartbeat { peer, rtt } => {
+                return self.inner.emit(Event::Ping { peer, rtt });
+            }
+        };
         let is_known = |peer: &PeerId| self.peers.record(peer).is_some();
         self.tally.handle_state(peer, state, reason, is_known);
         let kept = self.inner.kept(&peer);
@@ -493,6 +503,7 @@ fn close_code(reason: CloseReason) -> CloseCode {
         CloseReason::Disconnect => CloseCode::Disconnect,
         CloseReason::Denied => CloseCode::Denied,
         CloseReason::Full => CloseCode::Busy,
+        CloseReason::Lost => CloseCode::Lost,
     }
 }
 

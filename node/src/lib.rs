@@ -65,7 +65,9 @@ mod handler;
 mod info;
 #[allow(clippy::disallowed_methods)] // shell
 mod inner;
+pub mod keepalive;
 mod link; // shell
+pub mod liveness;
 #[allow(clippy::disallowed_methods)] // shell
 mod node;
 pub mod peers;

@@ -5,37 +5,55 @@
 //! peer.
 //!
 //! *Inputs*: peers and addresses that somebody named, wishes, verdicts of the allowlist, dials that
-//! failed, connections that were confirmed, closed, used or drained, and the time.
+//! failed, connections that were confirmed, closed, used or drained, the vitals of connections,
+//! what witnesses say and what others ask, and the time.
 //!
 //! *Outputs*: [`PeerCommand`]s for the shell and [`PeerEvent`]s for people; both queues are empty
 //! again after each input if the shell drains them, as it must, and one input adds at most a few
 //! entries for each known peer.
 //!
-//! *Not handled*: sockets, name resolution, streams, whether a quiet peer is alive, storage.
+//! *Not handled*: sockets, name resolution, streams, storage. Each link has a
+//! [`Liveness`](crate::liveness::Liveness) as child, and the table a
+//! [`Keepalive`].
 //!
-//! A peer's state is not stored and changed but derived from the facts (verdict, links, dial)
-//! after each input; so there is no order of inputs that leads to a state that is not true.
+//! A peer's state is not stored and changed but derived from the facts (verdict, links and their
+//! health, dial) after each input; so there is no order of inputs that leads to a state that is not
+//! true.
 
+mod dials;
 mod entry;
+mod health;
 mod link;
+mod questions;
 mod state;
 mod surface;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pinhole_proto::{Candidate, PeerId};
 
-use self::entry::{Dialing, Entry};
+pub use self::dials::{HASTE_SPACING, LOST_TOGETHER};
+use self::entry::Entry;
+pub use self::health::REBOUND_SPACING;
 pub use self::link::{DRAIN_TIME, IDLE_TIME, LINGER_TIME, LinkId, LinkTimes, LinkUp};
 use self::link::{DrainStep, Link};
+use self::questions::Questions;
+pub use self::questions::{
+    MAX_QUESTIONS, QUESTION_BURST, QUESTION_SPACING, QUESTION_TIME, QuestionId,
+};
 pub use self::state::{Origin, PeerState, Reason};
 pub use self::surface::{
-    CloseReason, DialAnswer, DialId, PeerCommand, PeerEvent, PeerRecord, PeerRefused, PeersConfig,
+    CloseReason, DIAL_SPACING, DialAnswer, DialId, MAX_RETRYING, PeerCommand, PeerEvent,
+    PeerRecord, PeerRefused, PeersConfig, Testimony,
 };
+use self::witness::Round;
+pub use self::witness::{MAX_ASKED, MAX_ASKING, WITNESSES};
 use crate::allowlist::Verdict;
+use crate::keepalive::Keepalive;
 use crate::rng::Rng;
 
 /// The table. See the module's notes.
@@ -46,6 +64,13 @@ pub struct Peers {
     peers: BTreeMap<PeerId, Entry>,
     links: BTreeMap<LinkId, PeerId>,
     next_dial: u64,
+    /// When the next dial that nobody waits for may start.
+    next_start: Option<Instant>,
+    questions: Questions,
+    keepalive: Keepalive,
+    /// The keepalive's interval, as the links know it.
+    interval: Duration,
+    paused_at: Option<Instant>,
     commands: VecDeque<PeerCommand>,
     events: VecDeque<PeerEvent>,
 }
@@ -54,6 +79,7 @@ impl Peers {
     /// A table that knows nobody. `us` breaks ties, `rng` spreads redials.
     #[must_use]
     pub fn new(us: PeerId, config: PeersConfig, rng: Rng) -> Self {
+        let keepalive = Keepalive::new(config.liveness.keepalive);
         Self {
             config,
             us,
@@ -61,6 +87,11 @@ impl Peers {
             peers: BTreeMap::new(),
             links: BTreeMap::new(),
             next_dial: 0,
+            next_start: None,
+            questions: Questions::default(),
+            interval: keepalive.interval(),
+            keepalive,
+            paused_at: None,
             commands: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -122,9 +153,13 @@ impl Peers {
         }
         entry.dial = None;
         if entry.kept.is_none() {
-            entry.back_off(now, &self.config.backoff, &mut self.rng);
+            self.back_off(now, peer);
         }
-        self.settle(now, peer, why);
+        let other = self.who_lives_there(peer).filter(|_| why == Reason::NoAnswer);
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.wrong_identity = other;
+        }
+        self.settle(now, peer, if other.is_some() { Reason::WrongIdentity } else { why });
         self.start_due_dials(now);
     }
 
@@ -135,6 +170,7 @@ impl Peers {
             self.commands.push_back(close(CloseReason::Full));
             return self.dial_ended(now, peer, dial, Reason::Full);
         }
+        let (interval, first) = (self.interval, self.count().1 == 0);
         let Ok(entry) = self.entry(now, peer, Origin::Inbound) else {
             return self.commands.push_back(close(CloseReason::Full));
         };
@@ -146,24 +182,26 @@ impl Peers {
             entry.dial = None;
         }
         entry.retry_at = None;
-        entry.links.push(Link::new(up, now));
+        entry.wrong_identity = None;
+        // The peer would hardly have made another one if it still heard us on these.
+        entry.links.iter_mut().for_each(|older| older.liveness.handle_pause(now));
+        entry.links.push(Link::new(up, now, interval));
         self.links.insert(up.id, peer);
         self.settle(now, peer, if up.dialed { Reason::Dialed } else { Reason::Accepted });
+        self.hasten_with(now, peer, first);
         self.start_due_dials(now);
     }
 
     /// A connection is gone, whoever closed it.
     pub fn handle_closed(&mut self, now: Instant, link: LinkId, why: Reason) {
         let Some(peer) = self.links.remove(&link) else { return };
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
-        let was_kept = entry.kept == Some(link);
-        entry.links.retain(|other| other.id != link);
-        if was_kept {
-            if now.duration_since(entry.since) >= self.config.stable {
-                entry.backoff.handle_success();
-            }
-            self.settle(now, peer, why);
+        if self.peers.get(&peer).is_some_and(|entry| entry.kept == Some(link)) {
+            self.note_lost(now, peer, link);
         }
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.forget_link(link);
+        }
+        self.settle(now, peer, why);
         self.start_due_dials(now);
     }
 
@@ -216,6 +254,8 @@ impl Peers {
             self.step_drain(now, link);
             self.step_idle(now, link);
         }
+        self.step_health(now);
+        self.step_questions(now);
         self.start_due_dials(now);
     }
 
@@ -233,14 +273,13 @@ impl Peers {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let times = &self.config.times;
-        let may_retry = self.retrying() < self.config.max_retrying;
-        let retries = self.peers.values().filter(|_| may_retry).filter_map(Entry::retry_at);
         let drains = self.live_links().filter_map(|(_, link)| link.drain_at(times));
         let idles = self
             .live_links()
             .filter(|(entry, link)| entry.closes_when_idle(link))
             .filter_map(|(_, link)| link.idle_at(times));
-        retries.chain(drains).chain(idles).min()
+        let rest = [self.dial_timeout(), self.health_timeout(), self.questions.poll_timeout()];
+        drains.chain(idles).chain(rest.into_iter().flatten()).min()
     }
 
     /// Every known peer, in the order of their ids.
@@ -267,11 +306,6 @@ impl Peers {
     fn link_mut(&mut self, link: LinkId) -> Option<&mut Link> {
         let peer = self.links.get(&link)?;
         self.peers.get_mut(peer)?.link_mut(link)
-    }
-
-    /// Dials under way that nobody waits for.
-    fn retrying(&self) -> usize {
-        self.peers.values().filter(|entry| entry.is_retrying()).count()
     }
 
     /// The entry of `peer`, made if there is none and there is room for one.
@@ -322,36 +356,6 @@ impl Peers {
         true
     }
 
-    fn start_dial(&mut self, now: Instant, peer: PeerId, reason: Reason) -> DialId {
-        let dial = DialId(self.next_dial);
-        self.next_dial += 1;
-        if let Some(entry) = self.peers.get_mut(&peer) {
-            entry.dial = Some(Dialing { id: dial, retrying: reason == Reason::Retrying });
-            entry.retry_at = None;
-            let candidates = entry.candidates.clone();
-            self.commands.push_back(PeerCommand::Dial { peer, dial, candidates });
-        }
-        self.settle(now, peer, reason);
-        dial
-    }
-
-    /// Dials the wanted peers whose time has come, as many as may be dialed at a time.
-    fn start_due_dials(&mut self, now: Instant) {
-        let room = self.config.max_retrying.saturating_sub(self.retrying());
-        if room == 0 {
-            return;
-        }
-        let mut due: Vec<_> = self
-            .peers
-            .iter()
-            .filter_map(|(peer, entry)| Some((entry.retry_at().filter(|at| *at <= now)?, *peer)))
-            .collect();
-        due.sort_unstable();
-        for (_, peer) in due.into_iter().take(room) {
-            self.start_dial(now, peer, Reason::Retrying);
-        }
-    }
-
     /// A dial led to a connection that is not taken.
     fn dial_ended(&mut self, now: Instant, peer: PeerId, dial: Option<DialId>, why: Reason) {
         if let Some(dial) = dial {
@@ -383,29 +387,52 @@ impl Peers {
     /// Draws the conclusions from the facts about `peer`: which link is kept, which drain, whether it
     /// is dialed again, and in what state it is.
     fn settle(&mut self, now: Instant, peer: PeerId, reason: Reason) {
+        self.settle_links(now, peer);
+        if self.peers.get(&peer).is_some_and(Entry::needs_backoff) {
+            self.back_off(now, peer);
+        }
+        self.settle_state(now, peer, reason);
+    }
+
+    fn settle_links(&mut self, now: Instant, peer: PeerId) {
         let we_are_lower = self.us < peer;
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         let kept = link::kept(&entry.links, we_are_lower);
         if std::mem::replace(&mut entry.kept, kept) != kept {
             self.commands.push_back(PeerCommand::Keep { peer, link: kept });
         }
+        let mut replaced = Vec::new();
         for link in entry.links.iter_mut().filter(|link| !link.closing) {
             if Some(link.id) == kept {
-                link.handle_kept();
+                link.handle_kept(now);
+            } else if link.has_failed() {
+                replaced.extend(kept.map(|_| link.id));
             } else if link.handle_lost_tie(now) {
                 self.commands.push_back(PeerCommand::WatchUse(link.id));
             }
         }
-        if entry.wanted && entry.is_away() && entry.retry_at.is_none() {
-            entry.back_off(now, &self.config.backoff, &mut self.rng);
+        for id in replaced {
+            self.close(id, CloseReason::Duplicate);
         }
+        if let Some(kept) = kept {
+            self.send_heartbeat(kept);
+        }
+    }
+
+    fn settle_state(&mut self, now: Instant, peer: PeerId, reason: Reason) {
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
         let state = entry.derive_state();
-        let was = entry.state;
-        if was != state {
-            entry.state = state;
-            entry.since = now;
-            self.events.push_back(PeerEvent::State { peer, state, was, reason });
+        let was = std::mem::replace(&mut entry.state, state);
+        if was == state {
+            return;
         }
+        entry.since = now;
+        if !matches!(state, PeerState::Suspect | PeerState::Failed) {
+            entry.round = Round::default();
+        }
+        let failed = state == PeerState::Failed;
+        let reached_by = if failed { entry.round.heard().to_vec() } else { Vec::new() };
+        self.events.push_back(PeerEvent::State { peer, state, was, reason, reached_by });
     }
 
     fn step_drain(&mut self, now: Instant, id: LinkId) {

@@ -101,6 +101,7 @@ codes! {
         Disconnect = 0x07, "disconnect", Nobody, "the peer's user asked to disconnect";
         Busy = 0x08, "busy", Nobody, "the peer has as many connections as it allows; try again later";
         Internal = 0x09, "internal", Sender, "something went wrong inside of the peer";
+        Lost = 0x0a, "lost", Nobody, "the peer heard nothing from us for too long";
     }
 }
 
@@ -142,6 +143,6 @@ mod tests {
         for code in [0x0c, 0xff, 0x100, u64::MAX] {
             assert_eq!(StreamCode::from_code(code), None);
         }
-        assert_eq!(CloseCode::from_code(0x0a), None);
+        assert_eq!(CloseCode::from_code(0x0b), None);
     }
 }

@@ -1,15 +1,16 @@
 //! What pinhole puts on the wire: ids, addresses, frames, messages.
 //!
 //! Everything here is pure: no sockets, no clock, no randomness of its own, no tasks. The text
-//! that it follows is `docs/spec/`, cited as `SPEC §n.m`; chapters 1, 2, 3, 6 and 7 are this
-//! crate's, and `docs/vectors/` holds the values that it is tested against.
+//! that it follows is `docs/spec/`, cited as `SPEC §n.m`; chapters 1, 2, 3, 6, 7
+//! and the messages of 10 are this crate's, and `docs/vectors/` holds the values that it is tested against.
 //!
 //! - [`PeerId`], [`SecretKey`], [`NetworkKey`]: who one is, and in which network. SPEC §2.
 //! - [`PeerAddr`], [`Candidate`], [`Host`]: where one may be reached. SPEC §3.
 //! - [`FrameDecoder`], [`encode_frame`], [`Protocol`], [`StreamHeader`]: how a stream is cut into
 //!   messages and what it is for. SPEC §6.
 //! - [`StreamCode`], [`CloseCode`]: why a stream or a connection was given up. SPEC §6.4, §6.5.
-//! - [`message`]: the messages of `ping/1`, `identify/1` and `message/1`. SPEC §7.
+//! - [`message`]: the messages of `ping/1`, `identify/1`, `message/1` and `reach/1`. SPEC §7.
+//! - [`Datagram`]: heartbeats, in DATAGRAM frames. SPEC §10.2.
 //! - [`decode()`], [`encode`]: bodies in the postcard format, for these and for other protocols.
 //!   SPEC §1.4.
 //!
@@ -51,6 +52,7 @@ mod bech32m;
 pub mod addr;
 pub mod bounded;
 pub mod code;
+pub mod datagram;
 pub mod decode;
 pub mod frame;
 pub mod header;
@@ -66,6 +68,7 @@ pub use addr::{
 };
 pub use bounded::{BoundError, Bytes, List, Text};
 pub use code::{CloseCode, Fault, StreamCode};
+pub use datagram::{Datagram, DatagramError};
 pub use decode::{DecodeError, EncodeError, decode, encode};
 pub use frame::{FrameDecoder, FrameError, encode_frame, encode_varint, frame_len};
 pub use header::{HEADER_LIMIT, MAX_PROTOCOL, Protocol, ProtocolError, StreamHeader};

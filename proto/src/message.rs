@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::addr::{Candidate, MAX_CANDIDATES, wire_socket_addr};
 use crate::bounded::{Bytes, List, Text};
 use crate::header::Protocol;
+use crate::id::PeerId;
 
 /// A protocol of one request and one reply on a stream of its own. SPEC §7.1.
 pub trait Exchange {
@@ -211,6 +212,43 @@ impl fmt::Display for Refusal {
             Self::Body => "a chat message has to be UTF-8 text",
         })
     }
+}
+
+/// `reach/1`: can you hear this peer? SPEC §7.6.
+#[derive(Clone, Copy, Debug)]
+pub enum Reach {}
+
+impl Exchange for Reach {
+    const PROTOCOL: Protocol = Protocol::from_static("reach/1");
+    const REQUEST_LIMIT: usize = 32;
+    const REPLY_LIMIT: usize = 64;
+    const IDEMPOTENT: bool = false;
+    type Request = ReachRequest;
+    type Reply = Reached;
+}
+
+/// The request of [`Reach`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReachRequest {
+    /// The peer that the asking side hears no more.
+    pub peer: PeerId,
+}
+
+/// The reply of [`Reach`]: what the one asked found out. Grows at its end. SPEC §7.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Reached {
+    /// A packet came from that peer after the question.
+    Heard {
+        /// The answering side's round trip to it, in milliseconds; 65535 stands for more.
+        rtt_ms: u16,
+    },
+    /// It was probed, and nothing came.
+    Silent,
+    /// The answering side has no connection to it.
+    NotConnected,
+    /// The answering side has too many questions at the moment.
+    Busy,
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 use pinhole_proto::message::{
-    Deliver, Exchange, Identify, IdentifyReply, IdentifyRequest, Message, Ping, PingBody, Receipt,
+    Deliver, Exchange, Identify, IdentifyReply, IdentifyRequest, Message, Ping, PingBody, Reach,
+    ReachRequest, Reached, Receipt,
 };
 use pinhole_proto::{
-    Candidate, CloseCode, DecodeError, FrameDecoder, HEADER_LIMIT, NetworkKey, PeerAddr, PeerId,
-    Protocol, SecretKey, StreamCode, StreamHeader, decode, encode, encode_frame, encode_varint,
+    Candidate, CloseCode, Datagram, DecodeError, FrameDecoder, HEADER_LIMIT, NetworkKey, PeerAddr,
+    PeerId, Protocol, SecretKey, StreamCode, StreamHeader, decode, encode, encode_frame,
+    encode_varint,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -291,6 +293,7 @@ fn protocols() {
             "ping/1" => about::<Ping>(),
             "identify/1" => about::<Identify>(),
             "message/1" => about::<Deliver>(),
+            "reach/1" => about::<Reach>(),
             other => panic!("unknown protocol {other}"),
         };
         let idempotent = case["idempotent"].as_bool().unwrap();
@@ -301,6 +304,7 @@ fn protocols() {
             "ping/1" => exchange::<Ping>(case),
             "identify/1" => exchange::<Identify>(case),
             "message/1" => exchange::<Deliver>(case),
+            "reach/1" => exchange::<Reach>(case),
             other => panic!("unknown protocol {other}"),
         }
     }
@@ -334,9 +338,32 @@ fn messages_refused() {
             "identify reply" => refused::<IdentifyReply>(&body),
             "message request" => refused::<Message>(&body),
             "message reply" => refused::<Receipt>(&body),
+            "reach request" => refused::<ReachRequest>(&body),
+            "reach reply" => refused::<Reached>(&body),
             other => panic!("unknown type {other}"),
         };
         assert_eq!(error.kind(), text(case, "error"), "{case}");
         assert_eq!(error.code().as_str(), text(case, "code"), "{case}");
+    }
+}
+
+#[test]
+fn datagrams() {
+    let file = file("liveness.json");
+    for case in cases(&file, "datagrams") {
+        let payload = hex(case, "payload");
+        let datagram = Datagram::decode(&payload).unwrap();
+        assert_eq!(datagram.encode(), payload);
+        match datagram {
+            Datagram::Heartbeat { seconds } => {
+                let said = &case["message"]["heartbeat"];
+                assert_eq!(u64::from(seconds.get()), number(said, "seconds"));
+            }
+            Datagram::Rebound => assert_eq!(text(case, "message"), "rebound"),
+        }
+    }
+    for case in cases(&file, "ignored") {
+        let error = Datagram::decode(&hex(case, "payload")).unwrap_err();
+        assert_eq!(error.kind(), text(case, "error"), "{case}");
     }
 }

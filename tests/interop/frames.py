@@ -31,6 +31,7 @@ CLOSE_CODES = [
     ("disconnect", "nobody"),
     ("busy", "nobody"),
     ("internal", "sender"),
+    ("lost", "nobody"),
 ]
 STREAM = {name: code for code, (name, _) in enumerate(STREAM_CODES)}
 CLOSE = {name: code for code, (name, _) in enumerate(CLOSE_CODES)}

@@ -5,10 +5,12 @@ use std::time::Instant;
 use pinhole_proto::{Candidate, PeerId};
 
 use super::link::{Link, LinkId};
-use super::state::{Origin, PeerState};
+use super::questions::Budget;
+use super::state::{Origin, PeerState, Reason};
 use super::surface::{DialId, PeerRecord};
-use crate::backoff::{Backoff, BackoffConfig};
-use crate::rng::Rng;
+use super::witness::Round;
+use crate::backoff::Backoff;
+use crate::liveness::Health;
 
 pub(super) struct Entry {
     pub(super) state: PeerState,
@@ -23,6 +25,18 @@ pub(super) struct Entry {
     pub(super) kept: Option<LinkId>,
     pub(super) backoff: Backoff,
     pub(super) retry_at: Option<Instant>,
+    pub(super) retry_why: Reason,
+    /// When its last connection was lost.
+    pub(super) lost_at: Option<Instant>,
+    /// When its backoff was last started over because others came back.
+    pub(super) hastened_at: Option<Instant>,
+    /// When a packet of it last came, on connections that are gone.
+    pub(super) last_heard: Option<Instant>,
+    pub(super) wrong_identity: Option<PeerId>,
+    /// Who is asked about it while it is silent.
+    pub(super) round: Round,
+    /// What it may ask us.
+    pub(super) budget: Budget,
 }
 
 pub(super) struct Dialing {
@@ -45,6 +59,13 @@ impl Entry {
             kept: None,
             backoff: Backoff::default(),
             retry_at: None,
+            retry_why: Reason::Retrying,
+            lost_at: None,
+            hastened_at: None,
+            last_heard: None,
+            wrong_identity: None,
+            round: Round::default(),
+            budget: Budget::default(),
         }
     }
 
@@ -59,14 +80,22 @@ impl Entry {
         self.candidates.drain(..excess);
     }
 
-    pub(super) fn back_off(&mut self, now: Instant, config: &BackoffConfig, rng: &mut Rng) {
-        let wait = self.backoff.handle_failure(config, rng);
-        self.retry_at = self.wanted.then(|| now + wait);
-    }
-
     /// Neither connected nor being dialed.
     pub(super) fn is_away(&self) -> bool {
         self.kept.is_none() && self.dial.is_none()
+    }
+
+    /// It is to be dialed again, and no time for that is set.
+    pub(super) fn needs_backoff(&self) -> bool {
+        self.wanted && self.is_away() && self.retry_at.is_none()
+    }
+
+    /// A connection is gone.
+    pub(super) fn forget_link(&mut self, id: LinkId) {
+        if let Some(at) = self.links.iter().position(|link| link.id == id) {
+            let heard = self.links.remove(at).liveness.heard();
+            self.last_heard = self.last_heard.max(Some(heard));
+        }
     }
 
     pub(super) fn may_be_forgotten(&self) -> bool {
@@ -91,6 +120,25 @@ impl Entry {
         self.links.iter().filter(|link| !link.closing)
     }
 
+    pub(super) fn kept_link(&self) -> Option<&Link> {
+        self.kept.and_then(|id| self.link(id))
+    }
+
+    /// The connection of a peer that has failed, as long as it is held.
+    pub(super) fn held_link(&self) -> Option<&Link> {
+        self.live_links().find(|link| link.has_failed())
+    }
+
+    /// The connection whose liveness is that of the peer.
+    pub(super) fn vital_link(&self) -> Option<&Link> {
+        self.kept_link().or_else(|| self.held_link())
+    }
+
+    pub(super) fn vital_link_mut(&mut self) -> Option<&mut Link> {
+        let id = self.vital_link()?.id;
+        self.link_mut(id)
+    }
+
     pub(super) fn link(&self, id: LinkId) -> Option<&Link> {
         self.links.iter().find(|link| link.id == id)
     }
@@ -102,8 +150,13 @@ impl Entry {
     pub(super) fn derive_state(&self) -> PeerState {
         if self.denied {
             PeerState::Denied
-        } else if self.kept.is_some() {
-            PeerState::Connected
+        } else if let Some(kept) = self.kept_link() {
+            match kept.liveness.health() {
+                Health::Alive => PeerState::Connected,
+                Health::Suspect | Health::Failed => PeerState::Suspect,
+            }
+        } else if self.held_link().is_some() {
+            PeerState::Failed
         } else if self.dial.is_some() {
             PeerState::Connecting
         } else {
@@ -112,7 +165,8 @@ impl Entry {
     }
 
     pub(super) fn record(&self, peer: PeerId) -> PeerRecord {
-        let kept = self.kept.and_then(|id| self.link(id));
+        let kept = self.kept_link();
+        let vital = self.vital_link();
         PeerRecord {
             peer,
             state: self.state,
@@ -126,6 +180,10 @@ impl Entry {
             failures: if kept.is_some() { 0 } else { self.backoff.failures() },
             next_retry: self.retry_at(),
             candidates: self.candidates.clone(),
+            last_heard: vital.map(|link| link.liveness.heard()).or(self.last_heard),
+            rtt_now: kept.map(|link| link.liveness.rtt()).filter(|rtt| !rtt.is_zero()),
+            reached_by: self.round.heard().to_vec(),
+            wrong_identity: self.wrong_identity,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::liveness::{Health, Liveness};
+
 /// A connection of the transport, by the number that it has there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
@@ -69,6 +71,11 @@ pub(super) struct Link {
     pub(super) dialed: bool,
     pub(super) addr: SocketAddr,
     pub(super) closing: bool,
+    /// When it came up.
+    pub(super) since: Instant,
+    pub(super) liveness: Liveness,
+    /// When we last told its dialer that its address changed.
+    pub(super) said_rebound: Option<Instant>,
     active: u32,
     last_use: Instant,
     drain: Option<Drain>,
@@ -77,12 +84,15 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(up: LinkUp, now: Instant) -> Self {
+    pub(super) fn new(up: LinkUp, now: Instant, quiet: Duration) -> Self {
         Self {
             id: up.id,
             dialed: up.dialed,
             addr: up.addr,
             closing: false,
+            since: now,
+            liveness: Liveness::new(now, up.dialed, quiet),
+            said_rebound: None,
             active: 0,
             last_use: now,
             drain: None,
@@ -96,9 +106,11 @@ impl Link {
     }
 
     /// This link is the one that is kept.
-    pub(super) fn handle_kept(&mut self) {
+    pub(super) fn handle_kept(&mut self, now: Instant) {
         if self.drain.take().is_some() {
             self.heard_early = false;
+            // Nobody looked after it meanwhile.
+            self.liveness.handle_pause(now);
         }
     }
 
@@ -122,6 +134,10 @@ impl Link {
         if let Some(drain) = &mut self.drain {
             drain.said = true;
         }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.liveness.health() == Health::Failed
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -167,11 +183,11 @@ impl Link {
 
 /// Which of a peer's links is kept: one dialed by the lower id before one dialed by the higher,
 /// and the newer of two from the same side. Both ends come to the same answer, whatever the order
-/// in which they see the links come and go.
+/// in which they see the links come and go. One that has failed is not kept.
 pub(super) fn kept(links: &[Link], we_are_lower: bool) -> Option<LinkId> {
     links
         .iter()
-        .filter(|link| !link.closing)
+        .filter(|link| !link.closing && !link.has_failed())
         // `max_by_key` gives the last of equals, and links are in the order of their coming.
         .max_by_key(|link| link.dialed == we_are_lower)
         .map(|link| link.id)

@@ -141,6 +141,18 @@ pub enum Reason {
     Denied,
     /// The allowlist admits it again.
     Allowed,
+    /// Nothing comes from it any more.
+    Silent,
+    /// Nothing comes from anybody: our own network is the likely cause.
+    Isolated,
+    /// Nothing comes from it to us, but others hear it.
+    Unreachable,
+    /// It was heard again.
+    Heard,
+    /// No answer, and another peer is known to live at that address.
+    WrongIdentity,
+    /// Our own network changed, and we dial again at once.
+    NetworkChanged,
     /// The node stops.
     Shutdown,
 }
@@ -165,6 +177,12 @@ impl Reason {
             Self::Full => "full",
             Self::Denied => "denied",
             Self::Allowed => "allowed",
+            Self::Silent => "silent",
+            Self::Isolated => "isolated",
+            Self::Unreachable => "unreachable",
+            Self::Heard => "heard",
+            Self::WrongIdentity => "wrong_identity",
+            Self::NetworkChanged => "network_changed",
             Self::Shutdown => "shutdown",
         }
     }

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use pinhole_proto::message::Reached;
 use pinhole_proto::{Candidate, PeerId};
 use thiserror::Error;
 
 use super::link::{LinkId, LinkTimes};
+use super::questions::QuestionId;
 use super::state::{Origin, PeerState, Reason};
 use crate::backoff::BackoffConfig;
+use crate::liveness::LivenessConfig;
 
 /// Limits and times of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct PeersConfig {
     pub max_candidates: usize,
     /// The most dials under way that nobody waits for (wanted peers).
     pub max_retrying: usize,
+    /// Between the starts of two such dials, at least: 20 ms make 50 a second.
+    pub dial_spacing: Duration,
     /// The most confirmed connections, draining ones included.
     pub max_links: usize,
     /// Idle and drain times.
@@ -27,18 +32,28 @@ pub struct PeersConfig {
     pub backoff: BackoffConfig,
     /// A connection that lasted this long starts the backoff over.
     pub stable: Duration,
+    /// When a silent peer is asked, suspect, and failed.
+    pub liveness: LivenessConfig,
 }
+
+/// The most dials under way that nobody waits for, by default. SPEC §10.8.
+pub const MAX_RETRYING: usize = 32;
+
+/// Between the starts of two such dials, by default. SPEC §10.8.
+pub const DIAL_SPACING: Duration = Duration::from_millis(20);
 
 impl Default for PeersConfig {
     fn default() -> Self {
         Self {
             max_known: 1024,
             max_candidates: 16,
-            max_retrying: 16,
+            max_retrying: MAX_RETRYING,
+            dial_spacing: DIAL_SPACING,
             max_links: 256,
             times: LinkTimes::default(),
             backoff: BackoffConfig::default(),
             stable: Duration::from_secs(5),
+            liveness: LivenessConfig::default(),
         }
     }
 }
@@ -60,6 +75,8 @@ pub enum CloseReason {
     Denied,
     /// There is no room.
     Full,
+    /// Nothing came on it for too long.
+    Lost,
 }
 
 /// What the shell has to do.
@@ -99,10 +116,48 @@ pub enum PeerCommand {
         /// Why.
         reason: CloseReason,
     },
+    /// Send a heartbeat on this link (SPEC §10.2). It may be dropped, but not kept for later.
+    Heartbeat {
+        /// Which.
+        link: LinkId,
+        /// What it announces.
+        seconds: u8,
+    },
+    /// Tell the dialer of this link that its address changed after a quiet time (SPEC §10.2).
+    SayRebound(LinkId),
+    /// Ask `witness`, by `reach/1` on `link`, whether it hears `about`; answer with
+    /// [`Peers::handle_testimony`](super::Peers::handle_testimony), whatever comes of it.
+    AskWitness {
+        /// The silent peer.
+        about: PeerId,
+        /// Who is asked.
+        witness: PeerId,
+        /// The connection to the witness.
+        link: LinkId,
+    },
+    /// The answer to a question of
+    /// [`Peers::handle_question`](super::Peers::handle_question).
+    Answer {
+        /// Which.
+        question: QuestionId,
+        /// What to say.
+        reached: Reached,
+    },
+}
+
+/// What a witness said about a silent peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Testimony {
+    /// It hears that peer.
+    Heard,
+    /// It probed that peer and heard nothing.
+    Silent,
+    /// It cannot tell: not connected to that peer, busy, refused, or no answer.
+    Elsewhere,
 }
 
 /// What people may want to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerEvent {
     /// A peer's state changed.
     State {
@@ -114,6 +169,15 @@ pub enum PeerEvent {
         was: PeerState,
         /// Why.
         reason: Reason,
+        /// For a peer that failed: who said that they still hear it.
+        reached_by: Vec<PeerId>,
+    },
+    /// A heartbeat was answered, or a peer went suspect because none was.
+    Heartbeat {
+        /// Whose.
+        peer: PeerId,
+        /// The round trip; `None` if no answer came.
+        rtt: Option<Duration>,
     },
 }
 
@@ -144,6 +208,14 @@ pub struct PeerRecord {
     pub next_retry: Option<Instant>,
     /// Where it may be.
     pub candidates: Vec<Candidate>,
+    /// When a packet of it last came.
+    pub last_heard: Option<Instant>,
+    /// The round trip now.
+    pub rtt_now: Option<Duration>,
+    /// While it is suspect or failed: who said that they still hear it.
+    pub reached_by: Vec<PeerId>,
+    /// After a dial without an answer: who else is known to live at its address.
+    pub wrong_identity: Option<PeerId>,
 }
 
 /// A peer that the table does not take.

@@ -43,8 +43,33 @@ fn a_ping_is_its_eight_bytes() {
 }
 
 #[test]
+fn a_question_is_its_peer_and_the_answers_are_small() {
+    let peer = Rng::new(72).peer();
+    let body = encode(&ReachRequest { peer }, Reach::REQUEST_LIMIT).unwrap();
+    assert_eq!(body, peer.to_bytes());
+    assert_eq!(decode::<ReachRequest>(&body), Ok(ReachRequest { peer }));
+    assert!(decode::<ReachRequest>(&[0xff; 32]).is_err(), "no PeerId");
+    let answers = [
+        (Reached::Heard { rtt_ms: 0 }, &[0, 0][..]),
+        (Reached::Heard { rtt_ms: 300 }, &[0, 0xac, 2]),
+        (Reached::Heard { rtt_ms: u16::MAX }, &[0, 0xff, 0xff, 3]),
+        (Reached::Silent, &[1]),
+        (Reached::NotConnected, &[2]),
+        (Reached::Busy, &[3]),
+    ];
+    for (answer, bytes) in answers {
+        assert_eq!(encode(&answer, Reach::REPLY_LIMIT).unwrap(), bytes);
+        assert_eq!(decode::<Reached>(bytes), Ok(answer));
+    }
+    let error = DecodeError::UnknownVariant { of: "Reached", index: 4 };
+    assert_eq!(decode::<Reached>(&[4]), Err(error));
+    assert_eq!(decode::<Reached>(&[0, 0xff, 0xff, 7]), Err(DecodeError::Varint));
+}
+
+#[test]
 fn only_requests_that_may_be_repeated_go_early() {
     const { assert!(Ping::IDEMPOTENT && !Identify::IDEMPOTENT && !Deliver::IDEMPOTENT) };
+    const { assert!(!Reach::IDEMPOTENT) };
 }
 
 #[test]
@@ -114,6 +139,8 @@ fn no_bytes_make_it_panic_and_one_value_has_one_encoding() {
         check::<IdentifyReply>(&body);
         check::<Message>(&body);
         check::<Receipt>(&body);
+        check::<ReachRequest>(&body);
+        check::<Reached>(&body);
         check::<crate::PeerAddr>(&body);
         check::<List<Candidate, 8>>(&body);
     }

@@ -2,18 +2,20 @@
 
 mod addresses;
 mod identity;
+mod liveness;
 mod protocols;
 mod streams;
 
 use serde_json::Value;
 
 /// File names and contents.
-pub(crate) fn all() -> [(&'static str, String); 4] {
+pub(crate) fn all() -> [(&'static str, String); 5] {
     [
         ("identity.json", pretty(&identity::file())),
         ("addresses.json", pretty(&addresses::file())),
         ("streams.json", pretty(&streams::file())),
         ("protocols.json", pretty(&protocols::file())),
+        ("liveness.json", pretty(&liveness::file())),
     ]
 }
 

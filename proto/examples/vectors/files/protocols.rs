@@ -1,8 +1,8 @@
-//! The messages of `ping/1`, `identify/1` and `message/1`. SPEC §7.
+//! The messages of `ping/1`, `identify/1`, `message/1` and `reach/1`. SPEC §7.
 
 use pinhole_proto::message::{
     Deliver, Exchange, Identify, IdentifyReply, IdentifyRequest, Kind, Message, MessageId, Outcome,
-    Ping, PingBody, Receipt, Refusal,
+    Ping, PingBody, Reach, ReachRequest, Reached, Receipt, Refusal,
 };
 use pinhole_proto::{Bytes, List, Protocol, StreamHeader, Text, decode, encode, encode_frame};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use super::{bytes, hex, peer};
 pub(super) fn file() -> Value {
     json!({
         "spec": "7-protocols.md",
-        "protocols": [about::<Ping>(), about::<Identify>(), about::<Deliver>()],
+        "protocols": [about::<Ping>(), about::<Identify>(), about::<Deliver>(), about::<Reach>()],
         "exchanges": exchanges(),
         "refused": refused(),
     })
@@ -68,7 +68,24 @@ fn exchanges() -> Vec<Value> {
         (Kind::Chat, &[0xff]),
     ];
     all.extend(contents.into_iter().zip(outcomes).map(message));
+    all.extend(reach());
     all
+}
+
+fn reach() -> Vec<Value> {
+    let answers = [
+        (Reached::Heard { rtt_ms: 0 }, json!({ "heard": { "rtt_ms": 0 } })),
+        (Reached::Heard { rtt_ms: 300 }, json!({ "heard": { "rtt_ms": 300 } })),
+        (Reached::Silent, json!("silent")),
+        (Reached::NotConnected, json!("not_connected")),
+        (Reached::Busy, json!("busy")),
+    ];
+    let about = |(reached, said)| {
+        let peer = peer("bob");
+        let request = json!({ "peer": peer.to_string() });
+        exchange::<Reach>((request, ReachRequest { peer }), (said, reached))
+    };
+    answers.into_iter().map(about).collect()
 }
 
 fn ping() -> Value {
@@ -153,6 +170,12 @@ fn refused() -> Vec<Value> {
         case::<Message>("message request", &with(&[0x80, 0, 0]), "a kind not in its shortest form"),
         case::<Receipt>("message reply", &with(&[2]), "an outcome from the future"),
         case::<Receipt>("message reply", &with(&[1, 3]), "a refusal from the future"),
+        case::<ReachRequest>("reach request", &[7; 31], "a PeerId of 31 bytes"),
+        case::<ReachRequest>("reach request", &[0xff; 32], "no point of the curve"),
+        case::<Reached>("reach reply", &[], "empty"),
+        case::<Reached>("reach reply", &[0, 0xff, 0xff, 7], "a round trip above 16 bits"),
+        case::<Reached>("reach reply", &[1, 0], "a byte too many"),
+        case::<Reached>("reach reply", &[4], "an answer from the future"),
     ]
 }
 
