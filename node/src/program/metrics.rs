@@ -134,9 +134,11 @@ async fn finish(stream: &mut TcpStream, response: &[u8]) -> io::Result<()> {
 }
 
 async fn reading(node: &Node) -> Reading {
+    let status = node.status().await;
     Reading {
         metrics: node.metrics().await,
-        uptime: node.status().await.uptime,
+        uptime: status.uptime,
+        problems: status.problems.len(),
         resident: resident_bytes(),
         descriptors: open_descriptors(),
     }

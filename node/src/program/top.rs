@@ -43,7 +43,10 @@ pub(crate) async fn top(folder: Folder, output: Output) -> Result<(), End> {
         Failure::new(Kind::Denied, format!("signals cannot be received: {error}"))
     })?;
     // Before the screen is touched: most likely no node runs.
-    let first = read(folder.clone()).await?;
+    let first = tokio::select! {
+        first = read(folder.clone()) => first?,
+        stop = signals.next() => return Err(End::Stopped(stop)),
+    };
     let mut terminal = Terminal::enter()?;
     let mut top = Top::new(terminal.size());
     top.handle_reading(Instant::now(), first);

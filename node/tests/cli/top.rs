@@ -274,6 +274,22 @@ fn a_node_that_stops_is_said_on_a_restored_terminal() {
 }
 
 #[test]
+fn a_node_that_does_not_answer_is_said_until_it_does() {
+    let temp = Temp::new();
+    let data = temp.data("d");
+    let up = data.up(&[]);
+    let Some(mut terminal) = Terminal::run(&data, 80, 24) else { return };
+    terminal.wait_for("the screen", |screen| screen.line(2) == "no problems");
+    signal(up.pid(), "STOP");
+    let is_silent = |screen: &Screen| screen.line(2).starts_with("the node has not answered for ");
+    terminal.wait_for("the silence", is_silent);
+    signal(up.pid(), "CONT");
+    terminal.wait_for("the answer", |screen| screen.line(2) == "no problems");
+    terminal.press("q");
+    assert_eq!(terminal.end().0, 0);
+}
+
+#[test]
 fn a_signal_restores_the_terminal_too() {
     let temp = Temp::new();
     let data = temp.data("d");

@@ -27,6 +27,8 @@ impl Format {
 pub(super) struct Reading {
     pub(super) metrics: Metrics,
     pub(super) uptime: Duration,
+    /// Problems that the status shows.
+    pub(super) problems: usize,
     /// Memory of the process that is in RAM, in bytes.
     pub(super) resident: Option<u64>,
     /// Open descriptors of the process.
@@ -60,6 +62,8 @@ impl Page {
         self.family(Kind::Gauge, "uptime_seconds", "For how long the node has run.");
         let millis = reading.uptime.as_millis();
         self.sample("", &format!("{}.{:03}", millis / 1000, millis % 1000));
+        let help = "Problems that the status shows.";
+        self.gauge("problems", help, reading.problems as u64);
         if let Some(bytes) = reading.resident {
             let help = "Memory of the process that is in RAM.";
             self.gauge("process_resident_memory_bytes", help, bytes);
@@ -211,7 +215,7 @@ mod tests {
         metrics.transport.gate.denied = 3;
         metrics.dials_denied = 2;
         let uptime = Duration::from_millis(61_007);
-        Reading { metrics, uptime, resident: Some(7), descriptors: None }
+        Reading { metrics, uptime, problems: 1, resident: Some(7), descriptors: None }
     }
 
     /// The names of the series of a page.
@@ -274,7 +278,7 @@ mod tests {
         let numbers = fields(format!("{:?}", Metrics::default())) - 3;
         let states = pinhole_node::PeerState::ALL.len();
         let page = page(&Reading::default(), Format::OpenMetrics);
-        // Not in `Metrics` are build and uptime; `denied` is there twice.
-        assert_eq!(series(&page).len() - 3 - states, numbers);
+        // Not in `Metrics` are build, uptime and problems; `denied` is there twice.
+        assert_eq!(series(&page).len() - 4 - states, numbers);
     }
 }

@@ -75,7 +75,7 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         // A terminal that is gone has nothing to be restored.
         let _ = write(LEAVE);
-        let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &self.before);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 }
 
