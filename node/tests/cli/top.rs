@@ -217,7 +217,11 @@ fn values_follow_the_node_and_the_terminal_is_given_back() {
         screen.line(1).starts_with("2 connected, 2 known ") && screen.row(&second).is_some()
     });
     assert_eq!(data.json(&["send", &peer, &"x".repeat(60_000)]).code, 0);
-    terminal.wait_for("sent bytes", |screen| screen.line(1).contains(" kB sent)"));
+    terminal.wait_for("sent bytes", |screen| {
+        let total =
+            screen.line(1).rsplit_once('(').and_then(|(_, total)| total.strip_suffix(" kB)"));
+        total.is_some_and(|total| total.parse::<f64>().unwrap() > 60.0)
+    });
     assert_eq!(data.json(&["disconnect", &second]).code, 0);
     terminal.wait_for("a disconnected peer", |screen| {
         screen.row(&second).is_some_and(|row| row.contains(" disconnected "))

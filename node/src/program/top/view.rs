@@ -88,7 +88,7 @@ fn counts(data: &Data, width: usize) -> Line {
         |rate: Option<u64>| rate.map_or("-".to_owned(), |rate| format!("{}/s", bytes(rate)));
     let (received, sent) = (shown(data.traffic.received), shown(data.traffic.sent));
     let long = format!(
-        "{} connected, {} known   in {received}   out {sent}   ({} received, {} sent)",
+        "{} connected, {} known   in {received} ({})   out {sent} ({})",
         node.connected,
         node.known,
         bytes(node.received),
@@ -148,7 +148,7 @@ const COLUMNS: [Column; 10] = [Column::Peer, State, Path, Addr, Rtt, Spark, Loss
 /// What goes first where there is no room. The peer and its state stay.
 const GOES: [Column; 8] = [Path, Loss, Since, Addr, Out, In, Spark, Rtt];
 /// What grows where there is room.
-const GROWS: [Column; 3] = [Column::Peer, Addr, Spark];
+const GROWS: [Column; 3] = [Addr, Column::Peer, Spark];
 
 impl Column {
     const fn title(self) -> &'static str {

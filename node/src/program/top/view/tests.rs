@@ -60,7 +60,7 @@ fn the_usual_terminal_has_all_columns() {
         texts[0]
     );
     assert!(
-        texts[1].starts_with("2 connected, 3 known   in 5.0 kB/s   out 10 B/s"),
+        texts[1].starts_with("2 connected, 3 known   in 5.0 kB/s (0 B)   out 10 B/s (0 B)"),
         "{}",
         texts[1]
     );
@@ -69,7 +69,7 @@ fn the_usual_terminal_has_all_columns() {
     let wanted = "PEER STATE PATH ADDRESS RTT 30 s LOSS IN/s OUT/s FOR";
     assert_eq!(titles.join(" "), wanted, "{}", texts[3]);
     assert_eq!(texts[3].chars().count(), 80);
-    assert!(texts[4].starts_with("pin100qqqqq connected    direct 203.0.113.0…"), "{}", texts[4]);
+    assert!(texts[4].starts_with("pin100qqqq connected    direct 203.0.113.0:…"), "{}", texts[4]);
     assert!(texts[4].contains(" 12.3ms ▁") && texts[4].contains('█'), "{}", texts[4]);
     assert!(texts[4].ends_with(" 0.0%  1.2k     0  59s"), "{}", texts[4]);
     assert_eq!(texts[7], "");
