@@ -8,8 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pinhole_node::{
-    ConnectError, Event, Kind as MessageKind, Node, PeerAddr, PeerId, PeerInfo, PeerState, Reason,
-    RequestError,
+    Event, Kind as MessageKind, Node, PeerAddr, PeerId, PeerInfo, PeerState, Reason, RequestError,
 };
 use tokio::sync::watch;
 
@@ -94,6 +93,9 @@ impl Desk {
                 if *reason == Reason::Unresolved && !self.is_told(*peer, Topic::Unresolved) {
                     self.unresolved(*peer).await;
                 }
+                if *reason == Reason::WrongIdentity {
+                    self.misnamed(*peer).await;
+                }
                 if *state == PeerState::Denied || *was == PeerState::Denied {
                     self.review_admission().await;
                 }
@@ -110,6 +112,7 @@ impl Desk {
         {
             let mut troubles = lock(&self.troubles);
             troubles.over(&self.node, peer, Topic::Unresolved);
+            troubles.over(&self.node, peer, Topic::WrongIdentity);
         }
         self.store_newcomers().await;
         let addr = PeerAddr::from_id(peer);
@@ -257,7 +260,9 @@ impl Desk {
             .ok_or_else(|| Failure::usage(format!("there is no kind `{kind:.20}`")))?;
         let body = base64::decode(body_b64).ok_or_else(|| Failure::usage("bad base64"))?;
         let begin = Instant::now();
-        self.node.connect_within(addr.clone(), limit).await.map_err(connect_failure)?;
+        if let Err(error) = self.node.connect_within(addr.clone(), limit).await {
+            return Err(self.connect_failure(&addr, error).await);
+        }
         let left = limit.saturating_sub(begin.elapsed());
         match tokio::time::timeout(left, self.node.send(addr, kind, body)).await {
             Ok(Ok(id)) => Ok(object! {
@@ -304,6 +309,9 @@ impl Desk {
             }
         }
         match last_error {
+            Some(RequestError::Connect(error)) if !answered => {
+                Err(self.connect_failure(&addr, error).await)
+            }
             Some(error) if !answered => Err(request_failure(error)),
             _ => Ok(()),
         }
@@ -374,10 +382,6 @@ where
 /// Whether trying again later may help.
 fn may_pass(kind: &str) -> bool {
     matches!(kind, "timeout" | "unreachable" | "busy")
-}
-
-fn connect_failure(error: ConnectError) -> Failure {
-    failure(error.kind(), error.to_string())
 }
 
 fn request_failure(error: RequestError) -> Failure {

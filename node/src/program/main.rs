@@ -35,6 +35,7 @@ mod task;
 mod testing;
 mod top;
 mod troubles;
+mod tuning;
 mod up;
 mod view;
 mod wire;

@@ -19,6 +19,7 @@ use super::output::unix_micros;
 use super::settings::{self, DEFAULT_PORT, Settings};
 use super::state::{Counter, load_allowlist, load_counter, load_wanted, save_counter};
 use super::task;
+use super::tuning::Tuning;
 
 /// A node that runs on a data folder and answers commands.
 pub(crate) struct Running {
@@ -182,7 +183,12 @@ fn asked_in_vain(settings: &Settings) -> Vec<Trouble> {
         what: format!("{feature} is not in this version"),
         hint: "the node runs without it".to_owned(),
     });
-    absent.collect()
+    // Until the builder takes them.
+    let tuned = (settings.tuning != Tuning::default()).then(|| Trouble {
+        what: "liveness and backoff settings are not in this version".to_owned(),
+        hint: "the node runs with its defaults".to_owned(),
+    });
+    absent.chain(tuned).collect()
 }
 
 fn builder(folder: &Folder, settings: &Settings) -> Result<Builder, Failure> {

@@ -3,10 +3,12 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use pinhole_node::liveness::Preset;
 use pinhole_proto::{PeerAddr, PeerId};
 
 use super::args::Typed;
 use super::failure::Failure;
+use super::tuning::Tuning;
 
 /// What a configuration file or a command line says. What neither says has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) strict: bool,
     pub(crate) network_key: Option<PathBuf>,
     pub(crate) limits: Limits,
+    pub(crate) tuning: Tuning,
     /// Where to serve metrics.
     pub(crate) metrics: Option<SocketAddr>,
     /// Features that were asked for by name and that this version does not have.
@@ -33,6 +36,8 @@ pub(crate) struct Limits {
     pub(crate) stream_window: Option<u64>,
     pub(crate) connection_window: Option<u64>,
     pub(crate) send_window: Option<u64>,
+    pub(crate) dial_rate: Option<u64>,
+    pub(crate) accept_rate: Option<u64>,
 }
 
 impl Settings {
@@ -46,6 +51,7 @@ impl Settings {
             allow,
             network_key: typed.path("network-key"),
             limits: Limits::default(),
+            tuning: Tuning { preset: preset(typed)?, ..Tuning::default() },
             metrics: typed.parsed("metrics", "ADDR:PORT with an IP address")?,
             absent: absent_flags(typed)?,
         })
@@ -58,6 +64,7 @@ impl Settings {
         self.allow.extend(flags.allow);
         self.strict |= flags.strict;
         self.network_key = flags.network_key.or(self.network_key);
+        self.tuning = self.tuning.overridden_by(flags.tuning);
         self.metrics = flags.metrics.or(self.metrics);
         self.absent.extend(flags.absent);
         self.absent.dedup();
@@ -127,15 +134,17 @@ fn absent_flags(typed: &Typed) -> Result<Vec<&'static str>, Failure> {
             return Err(Failure::usage(format!("--{on} and --{off} contradict each other")));
         }
     }
-    if let Some(preset) = typed.text("liveness")?
-        && !LIVENESS.contains(&preset.as_str())
-    {
-        return Err(Failure::usage(format!(
-            "--liveness {preset}: there is no such preset; write fast, normal or battery"
-        )));
-    }
     typed.parsed::<SocketAddr>("socks5", "ADDR:PORT")?;
-    Ok(["relay", "liveness", "socks5"].into_iter().filter(|flag| typed.has(flag)).collect())
+    Ok(["relay", "socks5"].into_iter().filter(|flag| typed.has(flag)).collect())
+}
+
+fn preset(typed: &Typed) -> Result<Option<Preset>, Failure> {
+    let Some(word) = typed.text("liveness")? else { return Ok(None) };
+    word.parse().map(Some).map_err(|_| {
+        Failure::usage(format!(
+            "--liveness {word}: there is no such preset; write fast, normal or battery"
+        ))
+    })
 }
 
 /// The presets of liveness.
@@ -160,6 +169,14 @@ mod tests {
         let both = file.overridden_by(flags("up --listen 127.0.0.1:2 --network-key b").unwrap());
         assert_eq!(both.listen, [any_v4(1), "127.0.0.1:2".parse().unwrap()]);
         assert_eq!(both.network_key, Some("b".into()));
+        let preset = |preset| Settings {
+            tuning: Tuning { preset: Some(preset), ..Tuning::default() },
+            ..Settings::default()
+        };
+        let both = preset(Preset::Battery).overridden_by(flags("up --liveness fast").unwrap());
+        assert_eq!(both.tuning.preset, Some(Preset::Fast));
+        let both = preset(Preset::Battery).overridden_by(flags("up").unwrap());
+        assert_eq!(both.tuning.preset, Some(Preset::Battery));
     }
 
     #[test]
@@ -176,5 +193,7 @@ mod tests {
         assert!(message("up --metrics 9433").contains("ADDR:PORT"));
         assert!(message("up --liveness slow").contains("fast, normal or battery"));
         assert_eq!(flags("up --no-dht --relay").unwrap().absent, ["relay"]);
+        let words: Vec<_> = Preset::ALL.iter().map(|preset| preset.name()).collect();
+        assert_eq!(words, LIVENESS);
     }
 }

@@ -113,7 +113,7 @@ const UP: &[Flag] = &[
     Flag::with("network-key", "FILE", "private network: the 32-byte key in this file")
         .completes(Completes::Files),
     Flag::switch("relay", "be a relay for others (not in this version)"),
-    Flag::with("liveness", "PRESET", "fast, normal or battery (not in this version)")
+    Flag::with("liveness", "PRESET", "how soon a silent peer is noticed: fast, normal or battery")
         .completes(Completes::Words(&["fast", "normal", "battery"])),
     Flag::with("metrics", "ADDR:PORT", "serve OpenMetrics over HTTP, best on 127.0.0.1"),
     Flag::with("socks5", "ADDR:PORT", "proxy for TLS relays (not in this version)"),

@@ -1,8 +1,9 @@
 //! What goes wrong with wanted peers, in words: told once, and taken back when it is over.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use pinhole_node::{Node, PeerId, PeerInfo};
+use pinhole_node::{Candidate, Node, PeerId, PeerInfo};
 
 use super::config::why_not_dialed;
 
@@ -74,6 +75,32 @@ impl Troubles {
         self.0.keys().filter(move |(_, other)| *other == topic).map(|(peer, _)| *peer)
     }
 }
+
+/// Who else is connected at an address at which `peer` is looked for.
+pub(crate) fn who_lives_there(
+    peers: &[PeerInfo],
+    peer: PeerId,
+    named: &[Candidate],
+) -> Option<(SocketAddr, PeerId)> {
+    let known = peers.iter().filter(|info| info.peer == peer).flat_map(|info| &info.candidates);
+    let looked_for: Vec<SocketAddr> =
+        named.iter().chain(known).filter_map(Candidate::socket_addr).collect();
+    let others = peers.iter().filter(|info| info.peer != peer);
+    others
+        .filter_map(|info| {
+            let addr = info.addr?;
+            Some((SocketAddr::new(addr.ip().to_canonical(), addr.port()), info.peer))
+        })
+        .find(|(addr, _)| looked_for.contains(addr))
+}
+
+/// Somebody else lives at the address of `peer`.
+pub(crate) fn wrong_identity(peer: PeerId, addr: SocketAddr, other: PeerId) -> String {
+    format!("{addr} is {other}, not {peer}")
+}
+
+/// What to do about [`wrong_identity`].
+pub(crate) const WRONG_IDENTITY_HINT: &str = "correct the address or the id";
 
 /// A wanted peer of which no name has an address.
 pub(crate) fn unresolved(info: &PeerInfo) -> String {

@@ -153,3 +153,32 @@ fn a_name_that_has_no_address_is_named_once() {
     let shown = data.text_of(&["peers"]).out;
     assert!(shown.contains("next try in") || shown.contains("connecting"), "{shown}");
 }
+
+#[test]
+fn one_who_answers_as_somebody_else_is_named() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let up_a = a.up(&[]);
+    let at = up_a.ready["listen"][0].as_str().unwrap().to_owned();
+    let wrong = format!("{NOBODY}@{at}");
+    // `b` knows who lives there, because it is connected to it.
+    let up_b = b.up(&["--peer", &up_a.addr(), "--peer", &wrong]);
+    let problem = up_b.event("problem");
+    let what = problem["what"].as_str().unwrap();
+    assert!(what.contains(&format!("{at} is given for")), "known before any dial: {problem}");
+    up_b.peer_event(&up_a.peer(), "connected");
+
+    let is = format!("{at} is {}, not {NOBODY}", up_a.peer());
+    for command in [&["ping", &wrong, "-c", "1"][..], &["send", &wrong, "x"], &["connect", &wrong]]
+    {
+        let said = b.json(&[command, &["--timeout", "1"]].concat());
+        assert_eq!(said.error(1), "wrong_identity", "{command:?}");
+        assert!(said.err.contains(&is) && said.err.contains("correct the address"), "{}", said.err);
+    }
+    let event = up_b.peer_event(NOBODY, "disconnected");
+    assert_eq!(event["reason"], "wrong_identity");
+    let problem = up_b.event("problem");
+    assert_eq!(problem["what"], is.as_str());
+    let shown = b.text_of(&["status"]).out;
+    assert!(shown.contains(&is), "{shown}");
+}

@@ -21,6 +21,8 @@ pub(super) enum Shape {
     Address,
     /// A whole number from the first to the second.
     Number(u64, u64),
+    /// Seconds, with or without decimals, from the first to the second in milliseconds.
+    Seconds(u64, u64),
 }
 
 /// A key of the configuration file.
@@ -106,7 +108,75 @@ pub(super) const KEYS: &[Key] = &[
         "Serve counters as OpenMetrics at http://ADDR:PORT/metrics, without a password: better only\n\
          to this machine.",
     ),
-    later("liveness", Shape::Choice(LIVENESS), "\"normal\"", "How soon a dead peer is noticed."),
+    here(
+        "liveness",
+        Shape::Choice(LIVENESS),
+        "\"normal\"",
+        "How soon a silent peer is noticed, and what that costs: fast, normal or battery. The keys\n\
+         after it, in seconds, change single times of the preset; shown are those of normal.",
+    ),
+    here(
+        "liveness_interval",
+        Shape::Seconds(1_000, 120_000),
+        "18",
+        "Silence on a connection until a heartbeat is sent on it.",
+    ),
+    here(
+        "liveness_interval_least",
+        Shape::Seconds(1_000, 120_000),
+        "10",
+        "The interval adapts to the NAT on the way: down to this,",
+    ),
+    here("liveness_interval_most", Shape::Seconds(1_000, 120_000), "18", "and up to this."),
+    here(
+        "liveness_retry",
+        Shape::Seconds(100, 60_000),
+        "0.4",
+        "Between two heartbeats that ask the same silent peer.",
+    ),
+    here(
+        "liveness_idle_suspect",
+        Shape::Seconds(500, 600_000),
+        "3",
+        "From the first heartbeat without an answer until an idle peer is suspect,",
+    ),
+    here("liveness_idle_fail", Shape::Seconds(1_000, 3_600_000), "10", "and until it has failed."),
+    here(
+        "liveness_waiting_probe",
+        Shape::Seconds(100, 60_000),
+        "1",
+        "While something waits to be sent to the peer: until a heartbeat,",
+    ),
+    here("liveness_waiting_suspect", Shape::Seconds(200, 600_000), "2", "until it is suspect,"),
+    here("liveness_waiting_fail", Shape::Seconds(500, 3_600_000), "4.4", "until it has failed."),
+    here(
+        "liveness_hold",
+        Shape::Seconds(1_000, 3_600_000),
+        "60",
+        "How long the connection of a failed peer is kept, in case the peer is heard again.",
+    ),
+    here(
+        "backoff_base",
+        Shape::Seconds(100, 3_600_000),
+        "1",
+        "A wanted peer that is away is dialed again after a random time: up to this at first,\n\
+         up to twice as much after each failure,",
+    ),
+    here("backoff_cap", Shape::Seconds(100, 3_600_000), "30", "and never more than this, until it"),
+    here("backoff_tries", Shape::Number(0, 1_000_000), "30", "has failed so often;"),
+    here("backoff_slow", Shape::Seconds(100, 86_400_000), "600", "from then on up to this."),
+    here(
+        "dial_rate",
+        Shape::Number(1, 1_000),
+        "50",
+        "Dials of wanted peers that are started in any second, at most.",
+    ),
+    here(
+        "accept_rate",
+        Shape::Number(1, 10_000),
+        "50",
+        "Connections that are accepted in any second, at most; who is not, tries again.",
+    ),
     later("relay", Shape::Switch, "true", "Be a relay for others (true), or use none (false)."),
     later("punch", Shape::Switch, "true", "Open a way through NATs to peers behind them."),
     later("portmap", Shape::Switch, "true", "Ask the router for a port (PCP, NAT-PMP, UPnP)."),

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use pinhole_proto::{PeerAddr, PeerId};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::data::read_network_key;
+use super::super::json::thousandths;
 use super::super::settings::{Limits, MAX_LISTEN, Settings, listen_addr};
 use super::super::state::MAX_WANTED;
 use super::super::table::nearest;
@@ -32,6 +34,7 @@ pub(super) fn read(text: &str, folder: &Path) -> Found {
             reader.entry(name.get_ref(), name.span().start, value);
         }
     }
+    reader.tuning(document.get_ref());
     reader.found
 }
 
@@ -70,6 +73,7 @@ impl Reader<'_> {
             Shape::Choice(words) => self.choice(key, words, value),
             Shape::Address => self.address(key, value),
             Shape::Number(min, max) => self.number(key, min, max, value),
+            Shape::Seconds(min, max) => self.seconds(key, min, max, value),
         }
         if key.absent && self.found.problems.len() == known {
             self.absent(key, at, value);
@@ -214,8 +218,12 @@ impl Reader<'_> {
     }
 
     fn choice(&mut self, key: &Key, words: &[&str], value: &Value<'_>) {
-        if !matches!(value.get_ref(), DeValue::String(text) if words.contains(&text.as_ref())) {
-            self.wrong(key, value, &format!("one of \"{}\"", words.join("\", \"")));
+        match value.get_ref() {
+            DeValue::String(word) if words.contains(&word.as_ref()) => {
+                // The only choice that there is.
+                self.found.settings.tuning.preset = word.parse().ok();
+            }
+            _ => self.wrong(key, value, &format!("one of \"{}\"", words.join("\", \""))),
         }
     }
 
@@ -241,9 +249,39 @@ impl Reader<'_> {
         let Some(number) = number.filter(|number| (min..=max).contains(number)) else {
             return self.wrong(key, value, &format!("a whole number from {min} to {max}"));
         };
-        if let Some(field) = field(&mut self.found.settings.limits, key.name) {
+        if key.name == "backoff_tries" {
+            self.found.settings.tuning.backoff_tries = u32::try_from(number).ok();
+        } else if let Some(field) = field(&mut self.found.settings.limits, key.name) {
             *field = Some(number);
         }
+    }
+
+    fn seconds(&mut self, key: &Key, min: u64, max: u64, value: &Value<'_>) {
+        let millis = match value.get_ref() {
+            DeValue::Integer(integer) => thousandths(integer.as_str()),
+            DeValue::Float(float) => thousandths(float.as_str()),
+            _ => None,
+        };
+        let Some(millis) = millis.filter(|millis| (min..=max).contains(millis)) else {
+            let (min, max) = (Duration::from_millis(min), Duration::from_millis(max));
+            let form =
+                format!("a number of seconds from {} to {}", min.as_secs_f64(), max.as_secs_f64());
+            return self.wrong(key, value, &form);
+        };
+        let times = &mut self.found.settings.tuning.times;
+        times.insert(key.name, Duration::from_millis(millis));
+    }
+
+    /// The times that contradict each other, at the first of them.
+    fn tuning(&mut self, document: &DeTable<'_>) {
+        let Err(rule) = self.found.settings.tuning.check() else { return };
+        let times = &self.found.settings.tuning.times;
+        let first = document
+            .iter()
+            .filter(|(name, _)| times.contains_key(name.get_ref().as_ref()))
+            .map(|(name, _)| name.span().start)
+            .min();
+        self.error(first.unwrap_or(0), rule, "`init` in an empty folder shows the defaults");
     }
 
     /// The items of a list; a single value is a list of one.
@@ -302,6 +340,8 @@ fn field<'a>(limits: &'a mut Limits, name: &str) -> Option<&'a mut Option<u64>> 
         "stream_window" => Some(&mut limits.stream_window),
         "connection_window" => Some(&mut limits.connection_window),
         "send_window" => Some(&mut limits.send_window),
+        "dial_rate" => Some(&mut limits.dial_rate),
+        "accept_rate" => Some(&mut limits.accept_rate),
         _ => None,
     }
 }

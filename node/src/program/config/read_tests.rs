@@ -100,6 +100,28 @@ fn malformed_ids_say_what_is_wrong_with_them() {
 }
 
 #[test]
+fn times_are_seconds_and_fit_together() {
+    let (settings, problems) = read_in(
+        "liveness = \"battery\"\nliveness_idle_fail = 12.5\nbackoff_cap = 60\nbackoff_tries = 5\n\
+         dial_rate = 10\naccept_rate = 20\n",
+    );
+    assert_eq!(problems, []);
+    let liveness = settings.tuning.liveness().unwrap();
+    assert_eq!(liveness.idle_fail, Duration::from_millis(12_500));
+    assert_eq!(liveness.keepalive.most, Duration::from_secs(110));
+    let backoff = settings.tuning.backoff().unwrap();
+    assert_eq!((backoff.cap, backoff.tries), (Duration::from_secs(60), 5));
+    assert_eq!((settings.limits.dial_rate, settings.limits.accept_rate), (Some(10), Some(20)));
+
+    let wrong = only("listen = []\nliveness_idle_suspect = 12\n");
+    assert!(wrong.starts_with("2:1 idle_suspect has to be shorter than idle_fail"), "{wrong}");
+    assert!(only("liveness_retry = 0.01").contains("a number of seconds from 0.1 to 60"));
+    assert!(only("liveness_interval = \"18\"").contains("`liveness_interval` cannot be"));
+    assert!(only("backoff_base = -1").contains("from 0.1 to 3600"));
+    assert!(only("liveness = \"slow\"").contains("\"fast\", \"normal\", \"battery\""));
+}
+
+#[test]
 fn peers_beyond_the_limit_are_left_out() {
     let text = format!("peer = [{}]", "\"PEER\",".repeat(MAX_WANTED + 3));
     let (settings, problems) = read_in(&text);

@@ -3,27 +3,32 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use pinhole_node::{Candidate, PeerAddr, PeerId};
+use pinhole_node::{Candidate, ConnectError, PeerAddr, PeerId};
 use pinhole_proto::MAX_CANDIDATES;
 
 use super::super::failure::{Failure, Kind};
 use super::super::json::{Json, millis, object};
 use super::super::state::{MAX_WANTED, save_wanted};
 use super::super::troubles::{self, Topic};
-use super::{Desk, connect_failure, lock, may_pass};
+use super::{Desk, failure, lock, may_pass};
 
 impl Desk {
     pub(super) async fn connect(&self, addr: PeerAddr, limit: Duration) -> Result<Json, Failure> {
         let begin = Instant::now();
         let result = self.node.connect_within(addr.clone(), limit).await;
         let elapsed = begin.elapsed();
+        let result = match result {
+            Ok(connected) => Ok(connected),
+            Err(error) => Err(self.connect_failure(&addr, error).await),
+        };
         let keep = match &result {
             Ok(_) => true,
             // A node that goes on running goes on trying.
-            Err(error) => !self.temporary && may_pass(error.kind()),
+            Err(failure) => !self.temporary && may_pass(failure.kind.name()),
         };
         if keep {
-            self.node.want(addr.clone()).await.map_err(connect_failure)?;
+            let wanted = self.node.want(addr.clone()).await;
+            wanted.map_err(|error| failure(error.kind(), error.to_string()))?;
             self.remember(addr, true).await?;
         }
         match result {
@@ -33,8 +38,7 @@ impl Desk {
                 "addr": connected.addr,
                 "elapsed_ms": millis(elapsed),
             }),
-            Err(error) => {
-                let mut failure = connect_failure(error);
+            Err(mut failure) => {
                 if keep {
                     failure.message.push_str("; the node goes on trying until `disconnect`");
                 }
@@ -98,6 +102,39 @@ impl Desk {
             ));
         }
         Ok(object! { "peer": peer })
+    }
+
+    /// Why a peer was not reached. Where there was silence and somebody else is known to live at its
+    /// address, that is the likely reason.
+    pub(super) async fn connect_failure(&self, addr: &PeerAddr, error: ConnectError) -> Failure {
+        if error == ConnectError::NoAnswer
+            && let Some(failure) = self.wrong_identity(addr).await
+        {
+            return failure;
+        }
+        failure(error.kind(), error.to_string())
+    }
+
+    /// Who else is known to live at this address.
+    pub(super) async fn wrong_identity(&self, addr: &PeerAddr) -> Option<Failure> {
+        let peers = self.node.peers().await;
+        let (at, other) = troubles::who_lives_there(&peers, addr.peer, &addr.candidates)?;
+        let what = troubles::wrong_identity(addr.peer, at, other);
+        let hint = troubles::WRONG_IDENTITY_HINT;
+        Some(Failure::new(Kind::WrongIdentity, format!("{what}; {hint}")))
+    }
+
+    /// A wanted peer does not answer, and somebody else lives at its address.
+    pub(super) async fn misnamed(&self, peer: PeerId) {
+        let peers = self.node.peers().await;
+        let is_wanted = peers.iter().any(|info| info.peer == peer && info.wanted);
+        if let Some((at, other)) = troubles::who_lives_there(&peers, peer, &[])
+            && is_wanted
+        {
+            let what = troubles::wrong_identity(peer, at, other);
+            let hint = troubles::WRONG_IDENTITY_HINT;
+            lock(&self.troubles).tell(&self.node, peer, Topic::WrongIdentity, what, hint);
+        }
     }
 
     /// None of a wanted peer's names has an address.
