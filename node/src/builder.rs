@@ -36,6 +36,8 @@ pub struct Limits {
     /// Inbound connections that may be opening at a time, before dialers have to show that their
     /// address is theirs.
     pub max_half_open: usize,
+    /// Inbound connections that may open in any second; dialers beyond it come again.
+    pub max_accepts_per_second: usize,
     /// Streams that a peer may have open at a time.
     pub max_streams: u32,
     /// Bytes that a peer may send on one stream before we read them.
@@ -64,6 +66,7 @@ impl Default for Limits {
             max_peers: 1024,
             max_connections: 256,
             max_half_open: 64,
+            max_accepts_per_second: 50,
             max_streams: 128,
             stream_window: 1_250_000,
             connection_window: 8 << 20,
@@ -292,6 +295,7 @@ impl Builder {
         config.counter_floor = self.counter_floor;
         config.max_connections = limits.max_connections;
         config.max_half_open = limits.max_half_open;
+        config.max_accepts_per_second = limits.max_accepts_per_second;
         config.max_streams = limits.max_streams;
         config.stream_window = limits.stream_window;
         config.connection_window = limits.connection_window;

@@ -6,6 +6,8 @@ use pinhole_proto::{NetworkKey, PeerId, Protocol};
 
 /// Inbound connections that may be opening at a time, by default (SPEC §5.4).
 const MAX_HALF_OPEN: usize = 64;
+/// Inbound connections that may open in any second, by default (SPEC §5.4).
+const MAX_ACCEPTS_PER_SECOND: usize = 50;
 /// QUIC's idle timeout, by default (SPEC §8.6).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Silence after which a keep-alive is sent, by default (SPEC §8.6).
@@ -30,6 +32,9 @@ pub struct Config {
     /// Inbound connections that may be opening at a time; beyond it dialers must show by a Retry
     /// that their address is theirs.
     pub max_half_open: usize,
+    /// Inbound connections that may open in any second; a dialer beyond it gets no answer and
+    /// comes again.
+    pub max_accepts_per_second: usize,
     /// Streams that a peer may have open at a time on one connection.
     pub max_streams: u32,
     /// Bytes that a peer may send on one stream before we read them.
@@ -58,6 +63,7 @@ impl Config {
             counter_floor: 0,
             max_connections: 256,
             max_half_open: MAX_HALF_OPEN,
+            max_accepts_per_second: MAX_ACCEPTS_PER_SECOND,
             max_streams: 128,
             stream_window: 1_250_000,
             connection_window: 8 << 20,
@@ -72,7 +78,13 @@ impl Config {
 
 /// Whom an endpoint lets in. It is asked in the gate, before any state is kept for the peer.
 pub trait Admission: Send + Sync + 'static {
-    /// Whether `peer` may connect to us. Called often; must be quick.
+    /// Whether `peer` may connect to us. Must be quick.
+    ///
+    /// It is asked once for each Hello that is authentic and new: never for garbage, for what
+    /// somebody makes up in another's name, for a packet of a connection that is opening, or for
+    /// a replay of a Hello that was let in. So whom it refuses can be logged. Nothing is kept of
+    /// who is refused, though: each retransmission asks again, and so does everybody who recorded
+    /// a refused Hello and sends it again. Log with a limit for each peer and in all.
     fn admits(&self, peer: &PeerId) -> bool;
 }
 

@@ -19,7 +19,7 @@ use crate::{
     cid::{CidKey, Generator, Role},
     connection::var_int,
     controller::Controllers,
-    gate::{Answer, Gate, HALF_OPEN_TIME},
+    gate::{Answer, Gate, HALF_OPEN_TIME, Limits},
     handshake::{InitialSalt, SharedSecrets, StaticKey},
     links::Links,
     lock,
@@ -75,8 +75,8 @@ impl Endpoint {
         let key = StaticKey::new(key);
         let secrets = SharedSecrets::default();
         let network = config.network_key.clone();
-        let gate =
-            Gate::new(key.clone(), network.clone(), secrets.clone(), config.max_half_open.max(1));
+        let limits = Limits::new(&config);
+        let gate = Gate::new(key.clone(), network.clone(), secrets.clone(), limits);
         let gate = Arc::new(Mutex::new(gate));
         let cids = CidKey::new(&config.connection_id_key);
         let version = network.quic_version();

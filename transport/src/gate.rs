@@ -12,6 +12,7 @@
 //! connections that we dialed, and which peers are allowed (an `Admission` says so).
 
 mod half_open;
+mod rate;
 mod replay;
 #[cfg(test)]
 mod tests;
@@ -28,10 +29,11 @@ use zeroize::Zeroizing;
 pub(crate) use self::half_open::Standing;
 use self::{
     half_open::{HalfOpen, HalfOpenTable},
+    rate::Rate,
     replay::Replay,
 };
 use crate::{
-    Admission,
+    Admission, Config,
     handshake::{
         Acceptor, InitialSalt, InitialSecrets, MAX_HELLO_LEN, Message, Secret, SharedSecrets,
         StaticKey,
@@ -82,6 +84,8 @@ pub(crate) enum Reason {
     Replayed,
     /// Too many connections are opening.
     Full,
+    /// Too many connections opened within the last second.
+    Paced,
 }
 
 /// How many datagrams the gate let in or dropped, by reason.
@@ -106,6 +110,9 @@ pub struct GateCounters {
     pub replayed: u64,
     /// Dropped: too many connections are opening.
     pub full: u64,
+    /// Dropped: as many connections opened within a second as may. The dialer's next Initial, or
+    /// its next dial, gets another chance.
+    pub paced: u64,
 }
 
 /// A Hello that passed, with what it takes to answer it.
@@ -114,12 +121,29 @@ pub(crate) struct Admitted {
     pub(crate) parameters: TransportParameters,
 }
 
+/// How many connections may open; 0 counts as 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// At a time.
+    pub(crate) half_open: usize,
+    /// In any second.
+    pub(crate) accepts_per_second: usize,
+}
+
+impl Limits {
+    pub(crate) fn new(config: &Config) -> Self {
+        let (half_open, accepts_per_second) = (config.max_half_open, config.max_accepts_per_second);
+        Self { half_open, accepts_per_second }
+    }
+}
+
 pub(crate) struct Gate {
     key: StaticKey,
     network: NetworkKey,
     salt: InitialSalt,
     shared: SharedSecrets,
     half_open: HalfOpenTable,
+    rate: Rate,
     replay: Replay,
     counters: GateCounters,
     shut: bool,
@@ -130,7 +154,7 @@ impl Gate {
         key: StaticKey,
         network: NetworkKey,
         shared: SharedSecrets,
-        max_half_open: usize,
+        limits: Limits,
     ) -> Self {
         let salt = InitialSalt::new(&network, &key.peer_id);
         Self {
@@ -138,7 +162,8 @@ impl Gate {
             network,
             salt,
             shared,
-            half_open: HalfOpenTable::new(max_half_open),
+            half_open: HalfOpenTable::new(limits.half_open.max(1)),
+            rate: Rate::new(limits.accepts_per_second.max(1)),
             replay: Replay::new(REPLAY_PEERS),
             counters: GateCounters::default(),
             shut: false,
@@ -242,19 +267,20 @@ impl Gate {
         }
         let frames = packet.open(&secret).ok_or(Reason::Foreign)?;
         let hello = whole_hello(&frames).ok_or(Reason::Unauthenticated)?;
+        if !self.rate.has_room(now) {
+            return Err(Reason::Paced); // before the Noise message costs anything
+        }
         let admitted = self.read_hello(hello, ephemeral)?;
         let (peer, counter) = (admitted.acceptor.hello.dialer, admitted.acceptor.hello.counter);
+        let id = ephemeral_of(hello);
+        // The latter with a new counter, as no honest dialer does.
+        if !self.replay.is_new(&peer, counter) || self.half_open.contains(&id) {
+            return Err(Reason::Replayed);
+        }
         if !admission.admits(&peer) {
             return Err(Reason::Denied);
         }
-        if !self.replay.is_new(&peer, counter) {
-            return Err(Reason::Replayed);
-        }
         let standing = self.half_open.standing(now, packet.has_token);
-        let id = ephemeral_of(hello);
-        if self.half_open.contains(&id) {
-            return Err(Reason::Replayed); // with a new counter, as no honest dialer does
-        }
         match standing {
             Standing::Full => return Err(Reason::Full),
             // Nothing is kept: the endpoint sends a Retry, since it finds no entry (SPEC §5.4).
@@ -265,6 +291,7 @@ impl Gate {
             Standing::Room | Standing::MustValidate => {}
         }
         self.counters.admitted += 1;
+        self.rate.record(now);
         self.replay.record(peer, counter);
         let must_validate = standing == Standing::MustValidate;
         self.half_open.insert(
@@ -363,6 +390,7 @@ impl Gate {
             Reason::Denied => &mut self.counters.denied,
             Reason::Replayed => &mut self.counters.replayed,
             Reason::Full => &mut self.counters.full,
+            Reason::Paced => &mut self.counters.paced,
         };
         *counter += 1;
     }

@@ -109,6 +109,7 @@ fn peer(target: &Target) -> Result<PeerId> {
 fn config() -> Result<Config> {
     let mut config = Config::new(vec![(Ipv4Addr::LOCALHOST, 0).into()]);
     config.max_connections = CONNECTIONS;
+    config.max_accepts_per_second = usize::MAX;
     config.max_streams = STREAMS;
     config.stream_window = STREAM_WINDOW;
     config.connection_window = u32::MAX;

@@ -3,6 +3,7 @@
 
 mod bad_links;
 mod contact;
+mod crowd;
 mod migration;
 mod quiet;
 mod racing;

@@ -19,11 +19,15 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(max_half_open: usize) -> Self {
+    fn new(half_open: usize) -> Self {
+        Self::limited(Limits { half_open, accepts_per_second: 1000 })
+    }
+
+    fn limited(limits: Limits) -> Self {
         let mut rng = Rng::from_seed(7);
         let key = rng.key();
         let shared = SharedSecrets::default();
-        let gate = Gate::new(StaticKey::new(&key), NetworkKey::PUBLIC, shared, max_half_open);
+        let gate = Gate::new(StaticKey::new(&key), NetworkKey::PUBLIC, shared, limits);
         Self { gate, responder: key.peer_id(), rng, now: crate::endpoint::now() }
     }
 
@@ -253,6 +257,74 @@ fn at_the_cap_authentic_dialers_get_a_retry_and_a_token_makes_room_up_to_twice_t
     let key = bench.rng.key();
     assert_eq!(bench.hear_first(&key, 1), Verdict::Pass(addr(1)));
     assert_eq!(bench.gate.half_open(), 1);
+}
+
+#[test]
+fn in_any_second_no_more_connections_open_than_the_rate_and_who_comes_again_gets_in() {
+    let mut bench = Bench::limited(Limits { half_open: 64, accepts_per_second: 2 });
+    let keys: Vec<_> = (0..3).map(|_| bench.rng.key()).collect();
+    let hellos: Vec<_> = keys.iter().map(|key| bench.first(key, 5).0).collect();
+    assert_eq!(bench.hear(1, &hellos[0]), Verdict::Pass(addr(1)));
+    bench.now += Duration::from_millis(600);
+    assert_eq!(bench.hear(2, &hellos[1]), Verdict::Pass(addr(2)));
+    assert_eq!(bench.hear(3, &hellos[2]), Verdict::Drop(Reason::Paced));
+    assert_eq!((bench.gate.counters().paced, bench.gate.half_open()), (1, 2));
+    assert_eq!(bench.hear(1, &hellos[0]), Verdict::Pass(addr(1)), "it is known already");
+    assert_eq!(bench.hear(4, &hellos[0]), Verdict::Pass(addr(1)), "and so by another way");
+    let stranger = InitialPacket { responder: keys[0].peer_id(), ..bench.packet() };
+    let verdict = bench.hear(9, &stranger.seal(&[1]));
+    assert_eq!(verdict, Verdict::Drop(Reason::Foreign), "counted for what it is");
+    bench.now += Duration::from_millis(399);
+    assert_eq!(bench.hear(3, &hellos[2]), Verdict::Drop(Reason::Paced));
+    bench.now += Duration::from_millis(1);
+    assert_eq!(bench.hear(3, &hellos[2]), Verdict::Pass(addr(3)), "the first is a second ago");
+    assert_eq!(bench.hear_first(&keys[0], 6), Verdict::Drop(Reason::Paced), "not the second");
+    bench.now += Duration::from_millis(600);
+    assert_eq!(bench.hear_first(&keys[0], 6), Verdict::Pass(addr(1)), "its counter is unused");
+}
+
+/// Refuses everybody and counts how often it is asked.
+#[derive(Default)]
+struct Asked(std::sync::Mutex<Vec<PeerId>>);
+
+impl Admission for Asked {
+    fn admits(&self, peer: &PeerId) -> bool {
+        crate::lock(&self.0).push(*peer);
+        false
+    }
+}
+
+#[test]
+fn who_was_refused_is_known_by_an_authentic_hello_and_by_nothing_else() {
+    let mut bench = Bench::limited(Limits { half_open: 64, accepts_per_second: 3 });
+    let asked = Asked::default();
+    let key = bench.rng.key();
+    let (datagram, _) = bench.first(&key, 5);
+    assert_eq!(bench.hear_if(1, &datagram, &asked), Verdict::Drop(Reason::Denied));
+    assert_eq!(*crate::lock(&asked.0), [key.peer_id()], "once for one datagram");
+
+    let mut garbage = datagram.clone();
+    garbage[300] ^= 1;
+    let mut hello = bench.hello(&key, 6);
+    hello[50] ^= 1;
+    let forged = bench.packet().seal(&crypto_frame(0, &hello));
+    let handshake = [&[0xe0, 0x70, 0x69, 0x6e, 0x31, 0, 0][..], &[0; 1200]].concat();
+    for datagram in [&garbage, &forged, &handshake, &vec![0x40; 1200]] {
+        bench.hear_if(1, datagram, &asked);
+    }
+    // Of a peer that was let in before, neither a replay nor a packet of its connection asks.
+    let listed = bench.rng.key();
+    let (first, _) = bench.first(&listed, 5);
+    assert_eq!(bench.hear(2, &first), Verdict::Pass(addr(2)));
+    assert_eq!(bench.hear_if(2, &first, &asked), Verdict::Pass(addr(2)));
+    assert_eq!(bench.hear_if(3, &first, &asked), Verdict::Pass(addr(2)));
+    bench.gate.settle(&listed.peer_id(), 5);
+    assert_eq!(bench.hear_if(2, &first, &asked), Verdict::Drop(Reason::Replayed));
+    for wrapped in [5, 4] {
+        let (replay, _) = bench.first(&listed, wrapped);
+        assert_eq!(bench.hear_if(2, &replay, &asked), Verdict::Drop(Reason::Replayed));
+    }
+    assert_eq!(crate::lock(&asked.0).len(), 1);
 }
 
 #[test]

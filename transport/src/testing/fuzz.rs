@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::{Hello, InitialPacket, Rng, crypto_frame, dialer_parameters};
 use crate::{
     Admission,
-    gate::{Answer, Gate, GateCounters, Reason, Verdict},
+    gate::{Answer, Gate, GateCounters, Limits, Reason, Verdict},
     handshake::{self, Accept, InitialSalt, InitialSecrets, Message, SharedSecrets, StaticKey},
     lock,
     packet::{self, Kind},
@@ -151,14 +151,17 @@ struct Sent {
 /// forgotten. What it counted.
 pub fn gate(script: &[u8]) -> GateCounters {
     const MAX: usize = 3;
+    const RATE: usize = 2;
     let network = NetworkKey::PUBLIC;
     let responder = StaticKey::new(&key(0));
-    let mut gate = Gate::new(responder.clone(), network.clone(), SharedSecrets::default(), MAX);
+    let limits = Limits { half_open: MAX, accepts_per_second: RATE };
+    let mut gate = Gate::new(responder.clone(), network.clone(), SharedSecrets::default(), limits);
     let mut script = Script(script);
     let mut rng = Rng::from_seed(1);
     let mut now = crate::endpoint::now();
     let mut sent: Vec<Sent> = Vec::new();
     let mut greatest: BTreeMap<PeerId, u64> = BTreeMap::new();
+    let mut admissions: Vec<Instant> = Vec::new();
     let mut steps = 0;
     while !script.is_over() && steps < 40 {
         steps += 1;
@@ -175,7 +178,8 @@ pub fn gate(script: &[u8]) -> GateCounters {
                 let verdict = hear(&mut gate, now, source, &made.datagram, &mut rng);
                 let after = gate.counters();
                 if made.dialer == key(3).peer_id() {
-                    assert_eq!(verdict, Verdict::Drop(Reason::Denied));
+                    let refused = [Reason::Denied, Reason::Paced].map(Verdict::Drop);
+                    assert!(refused.contains(&verdict), "{verdict:?}");
                 }
                 let let_in = after.admitted != before.admitted;
                 let retried = after.retried != before.retried;
@@ -236,6 +240,9 @@ pub fn gate(script: &[u8]) -> GateCounters {
                 }
             }
         }
+        admissions.resize(gate.counters().admitted as usize, now);
+        let second = |at: &&Instant| now - **at < Duration::from_secs(1);
+        assert!(admissions.iter().rev().take_while(second).count() <= RATE, "faster than allowed");
         assert!(gate.half_open() <= 2 * MAX, "{} half-open connections", gate.half_open());
         let (entries, cids, peers) = gate.sizes();
         assert!(entries <= 6 * MAX && cids <= 4 * entries && peers <= crate::gate::REPLAY_PEERS);
@@ -369,7 +376,8 @@ impl Pair {
     fn new() -> Self {
         let (ours, theirs) = (StaticKey::new(&key(1)), StaticKey::new(&key(0)));
         let network = NetworkKey::PUBLIC;
-        let gate = Gate::new(theirs.clone(), network.clone(), SharedSecrets::default(), 4);
+        let limits = Limits { half_open: 4, accepts_per_second: 4 };
+        let gate = Gate::new(theirs.clone(), network.clone(), SharedSecrets::default(), limits);
         let gate = Arc::new(Mutex::new(gate));
         let parameters = |side| {
             let bytes = dialer_parameters(&[2; 8]);

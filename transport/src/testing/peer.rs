@@ -1,7 +1,7 @@
 //! A node's transport without sockets and clock: what `endpoint` and `socket` do, in virtual time.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -20,7 +20,7 @@ use crate::{
     Admission, Config, GateCounters, Vitals,
     cid::{CID_LEN, CidKey, Generator, Role},
     endpoint::{accept_config, endpoint_config, server_config, transport_config},
-    gate::{Answer, Gate, HALF_OPEN_TIME, Verdict},
+    gate::{Answer, Gate, HALF_OPEN_TIME, Limits, Verdict},
     handshake::{InitialSalt, SharedSecrets, StaticKey},
     lock,
     packet::{self, Kind},
@@ -58,6 +58,8 @@ pub struct VirtualPeer {
     dialing: Endpoint,
     shared: SharedSecrets,
     connections: BTreeMap<u64, Connection>,
+    /// Connections to which something happened, so that they may have something to say.
+    touched: BTreeSet<u64>,
     by_handle: BTreeMap<(Role, usize), u64>,
     next_id: u64,
     outbox: VecDeque<(SocketAddr, Vec<u8>)>,
@@ -89,8 +91,8 @@ impl VirtualPeer {
         let key = StaticKey::new(key);
         let network = config.network_key.clone();
         let shared = SharedSecrets::default();
-        let max = config.max_half_open.max(1);
-        let gate = Gate::new(key.clone(), network.clone(), shared.clone(), max);
+        let limits = Limits::new(config);
+        let gate = Gate::new(key.clone(), network.clone(), shared.clone(), limits);
         let gate = Arc::new(Mutex::new(gate));
         let cids = CidKey::new(&config.connection_id_key);
         // Virtual time may have begun before this node did.
@@ -118,6 +120,7 @@ impl VirtualPeer {
             paths: Paths::new(network.quic_version()),
             counter: config.counter_floor,
             connections: BTreeMap::new(),
+            touched: BTreeSet::new(),
             by_handle: BTreeMap::new(),
             next_id: 1,
             outbox: VecDeque::new(),
@@ -212,6 +215,7 @@ impl VirtualPeer {
             received: VecDeque::new(),
         };
         self.connections.insert(id, connection);
+        self.touched.insert(id);
         id
     }
 
@@ -232,6 +236,7 @@ impl VirtualPeer {
         let connection = self.connections.get_mut(&id)?;
         let stream = connection.quinn.streams().open(Dir::Bi)?;
         connection.writing.insert(stream, bytes.to_vec());
+        self.touched.insert(id);
         self.drive(now);
         Some(VarInt::from(stream).into_inner())
     }
@@ -241,6 +246,7 @@ impl VirtualPeer {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let stream = VarInt::from_u64(stream).expect("a number that came from a stream");
         connection.writing.insert(stream.into(), bytes.to_vec());
+        self.touched.insert(id);
         self.drive(now);
     }
 
@@ -258,6 +264,7 @@ impl VirtualPeer {
     pub fn update_keys(&mut self, id: u64) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.quinn.force_key_update();
+            self.touched.insert(id);
         }
     }
 
@@ -277,6 +284,7 @@ impl VirtualPeer {
     pub fn send_datagram(&mut self, now: Instant, id: u64, datagram: &[u8]) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return false };
         let sent = connection.quinn.datagrams().send(Bytes::copy_from_slice(datagram), true);
+        self.touched.insert(id);
         self.drive(now);
         sent.is_ok()
     }
@@ -296,6 +304,7 @@ impl VirtualPeer {
             }
             self.finished(id, Status::Closed("closed by us".into()));
         }
+        self.touched.insert(id);
         self.drive(now);
     }
 
@@ -328,9 +337,10 @@ impl VirtualPeer {
     }
 
     fn handle_event(&mut self, role: Role, handle: ConnectionHandle, event: ConnectionEvent) {
-        let id = self.by_handle.get(&(role, handle.0));
-        if let Some(connection) = id.and_then(|id| self.connections.get_mut(id)) {
+        let Some(&id) = self.by_handle.get(&(role, handle.0)) else { return };
+        if let Some(connection) = self.connections.get_mut(&id) {
             connection.quinn.handle_event(event);
+            self.touched.insert(id);
         }
     }
 
@@ -446,17 +456,18 @@ impl VirtualPeer {
             if connection.deadline.is_some_and(|at| at <= now) {
                 connection.quinn.close(now, code(CloseCode::HandshakeTimeout), Bytes::new());
                 self.finished(id, Status::Closed("not confirmed".into()));
+                self.touched.insert(id);
             } else if connection.quinn.poll_timeout().is_some_and(|at| at <= now) {
                 connection.quinn.handle_timeout(now);
+                self.touched.insert(id);
             }
         }
         self.drive(now);
     }
 
-    /// Lets every connection say what it has to say.
+    /// Lets the connections to which something happened say what they have to say.
     fn drive(&mut self, now: Instant) {
-        let ids: Vec<u64> = self.connections.keys().copied().collect();
-        for id in ids {
+        while let Some(id) = self.touched.pop_first() {
             while self.drive_one(now, id) {}
         }
         while let Some(transmit) = self.paths.poll_transmit() {
