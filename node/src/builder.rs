@@ -11,11 +11,13 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::addrs;
 use crate::admission::SharedAllowlist;
 use crate::allowlist::Allowlist;
+use crate::backoff::BackoffConfig;
 use crate::driver::{Driver, Request, failure};
 use crate::error::{NodeFailed, StartError};
 use crate::event::Events;
 use crate::handler::{Handler, IdempotentHandler, Registry, Served};
 use crate::inner::Inner;
+use crate::liveness::LivenessConfig;
 use crate::node::{Node, Stop};
 use crate::peers::{Origin, PeerRefused, Peers, PeersConfig};
 use crate::protocols::message::Messages;
@@ -54,17 +56,18 @@ pub struct Limits {
     pub dial_timeout: Duration,
     /// Time for the reply to a request.
     pub request_timeout: Duration,
-    /// A connection on which nothing came for this long is lost.
-    pub idle_timeout: Option<Duration>,
-    /// A quiet connection sends a packet this often.
-    pub keep_alive: Option<Duration>,
+    /// Dials under way at a time that nobody waits for: those of wanted peers that are gone.
+    pub max_redials: usize,
+    /// Such dials that are started in a second.
+    pub redials_per_second: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        let peers = PeersConfig::default();
         Self {
-            max_peers: 1024,
-            max_connections: 256,
+            max_peers: peers.max_known,
+            max_connections: peers.max_links,
             max_half_open: 64,
             max_accepts_per_second: 50,
             max_streams: 128,
@@ -75,8 +78,8 @@ impl Default for Limits {
             event_queue: 128,
             dial_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
-            idle_timeout: Some(Duration::from_secs(30)),
-            keep_alive: Some(Duration::from_secs(10)),
+            max_redials: peers.max_retrying,
+            redials_per_second: 50,
         }
     }
 }
@@ -97,6 +100,8 @@ pub struct Builder {
     allowlist: Allowlist,
     inbox: Option<(Inbox, Messages)>,
     limits: Limits,
+    liveness: LivenessConfig,
+    backoff: BackoffConfig,
 }
 
 impl Default for Builder {
@@ -115,6 +120,8 @@ impl Default for Builder {
             allowlist: Allowlist::default(),
             inbox: None,
             limits: Limits::default(),
+            liveness: LivenessConfig::default(),
+            backoff: BackoffConfig::default(),
         }
     }
 }
@@ -198,6 +205,19 @@ impl Builder {
         self
     }
 
+    /// How soon silent peers are noticed, and at what cost: that of a [`Preset`], or times of your
+    /// own.
+    pub fn liveness(mut self, liveness: impl Into<LivenessConfig>) -> Self {
+        self.liveness = liveness.into();
+        self
+    }
+
+    /// How long the node waits before it dials a wanted peer again.
+    pub fn backoff(mut self, backoff: BackoffConfig) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
     /// What `identify/1` says of this program, such as `myapp/1.2`; at most 64 bytes.
     pub fn agent(mut self, agent: impl Into<String>) -> Self {
         self.agent = agent.into();
@@ -236,6 +256,7 @@ impl Builder {
         if let Some(protocol) = self.twice {
             return Err(StartError::Protocol(protocol));
         }
+        self.liveness.check()?;
         let key = match self.key.take() {
             Some(key) => key,
             None => generate_key()?,
@@ -249,11 +270,7 @@ impl Builder {
         let (requests, received) = mpsc::channel(REQUEST_QUEUE);
         let (events, first) = broadcast::channel(self.limits.event_queue.max(1));
         let (stop, stopping) = watch::channel(false);
-        let peers_config = PeersConfig {
-            max_known: self.limits.max_peers,
-            max_links: self.limits.max_connections,
-            ..PeersConfig::default()
-        };
+        let peers_config = self.peers_config();
         let wanted = std::mem::take(&mut self.peers);
         let inner = Arc::new(Inner::new(
             endpoint.clone(),
@@ -282,6 +299,18 @@ impl Builder {
         self
     }
 
+    fn peers_config(&self) -> PeersConfig {
+        PeersConfig {
+            max_known: self.limits.max_peers,
+            max_links: self.limits.max_connections,
+            max_retrying: self.limits.max_redials,
+            dial_spacing: Duration::from_secs(1) / self.limits.redials_per_second.max(1),
+            backoff: self.backoff,
+            liveness: self.liveness,
+            ..PeersConfig::default()
+        }
+    }
+
     fn config(&self) -> Result<Config, StartError> {
         let listen =
             if self.listen.is_empty() { addrs::any(self.any_port) } else { self.listen.clone() };
@@ -300,8 +329,8 @@ impl Builder {
         config.stream_window = limits.stream_window;
         config.connection_window = limits.connection_window;
         config.send_window = limits.send_window;
-        config.idle_timeout = limits.idle_timeout;
-        config.keep_alive = limits.keep_alive;
+        // Liveness decides alone.
+        (config.idle_timeout, config.keep_alive) = (None, None);
         let early = Builtin::idempotent().chain(self.registry.idempotent());
         config.early_protocols = early.map(|early| early.protocol().clone()).collect();
         Ok(config)

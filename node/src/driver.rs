@@ -2,10 +2,12 @@
 //! table asks for. It decides nothing.
 
 use std::collections::HashMap;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pinhole_proto::{CloseCode, PeerAddr, PeerId, StreamCode};
+use pinhole_proto::message::Reached;
+use pinhole_proto::{CloseCode, Datagram, PeerAddr, PeerId, StreamCode};
 use pinhole_transport::{Closed, ClosedBy, Connection, DialError, EarlyOffer, Endpoint, Inbound};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
@@ -16,11 +18,13 @@ use crate::event::{Event, Path};
 use crate::handler::How;
 use crate::inner::Inner;
 use crate::link::{self, Link};
+use crate::network::NetworkChange;
+use crate::network_watch;
 use crate::peers::{
     CloseReason, DialAnswer, DialId, LinkId, LinkUp, Origin, PeerCommand, PeerEvent, PeerRecord,
-    PeerRefused, Peers, Reason,
+    PeerRefused, Peers, QuestionId, Reason, Testimony,
 };
-use crate::protocols::{Builtin, drain};
+use crate::protocols::{Builtin, drain, reach};
 use crate::tally::{Packets, Tallied, Tally};
 
 /// How long streams may go on when the node is closed.
@@ -66,6 +70,17 @@ pub(crate) enum Request {
         closed: Closed,
     },
     Drained(LinkId),
+    /// The dialer of a link says within how many seconds its next heartbeat comes.
+    Announced(LinkId, NonZeroU8),
+    /// The acceptor of a link says that our address changed.
+    Rebound(LinkId),
+    /// A peer asks whether we hear another one.
+    Question {
+        asker: PeerId,
+        about: PeerId,
+        reply: oneshot::Sender<Reached>,
+    },
+    NetworkChanged(NetworkChange),
 }
 
 /// What a task of the driver came to.
@@ -78,6 +93,11 @@ enum Ended {
     Inbound {
         connection: Option<Connection>,
         early: JoinSet<()>,
+    },
+    Testimony {
+        about: PeerId,
+        witness: PeerId,
+        testimony: Testimony,
     },
     /// Nothing more to do about it.
     Done,
@@ -94,8 +114,10 @@ pub(crate) struct Driver {
     dials: HashMap<DialId, AbortHandle>,
     /// Who waits for a connection.
     waiting: HashMap<PeerId, Vec<Reply>>,
-    /// Told when a draining link is unused.
-    dry: Arc<Notify>,
+    /// The questions of peers that the table works on.
+    questions: HashMap<QuestionId, oneshot::Sender<Reached>>,
+    /// Told when a link comes into use, and when a draining one is unused.
+    stir: Arc<Notify>,
     /// Goes along with the next dial that the table asks for.
     early: Option<EarlyRequest>,
     tally: Tally,
@@ -128,7 +150,8 @@ impl Driver {
             links: HashMap::new(),
             dials: HashMap::new(),
             waiting: HashMap::new(),
-            dry: Arc::default(),
+            questions: HashMap::new(),
+            stir: Arc::default(),
             early: None,
             tally: Tally::default(),
         }
@@ -136,6 +159,7 @@ impl Driver {
 
     /// Runs until the node is to stop; an error says which task failed.
     pub(crate) async fn run(mut self) -> Result<(), NodeFailed> {
+        self.tasks.spawn(watch_network(self.inner.clone()));
         self.perform();
         loop {
             match self.next_input().await {
@@ -151,10 +175,7 @@ impl Driver {
                         return Err(failed);
                     }
                 }
-                Input::Time => {
-                    self.report_use();
-                    self.peers.handle_timeout(Instant::now());
-                }
+                Input::Time => self.handle_time(),
                 Input::Stop => {
                     self.stop(CloseCode::Shutdown, CLOSE_GRACE).await;
                     return Ok(());
@@ -176,7 +197,7 @@ impl Driver {
             Some(request) = self.requests.recv() => Input::Request(request),
             Some(ended) = self.tasks.join_next() => Input::Ended(ended),
             inbound = self.endpoint.accept() => inbound.map_or(Input::EndpointClosed, Input::Inbound),
-            () = self.dry.notified() => Input::Time,
+            () = self.stir.notified() => Input::Time,
             () = sleep_until(timeout) => Input::Time,
         }
     }
@@ -209,6 +230,19 @@ impl Driver {
                 self.peers.handle_closed(Instant::now(), link, closed_reason(&closed));
             }
             Request::Drained(link) => self.peers.handle_drained(Instant::now(), link),
+            Request::Announced(link, seconds) => {
+                self.peers.handle_announced(Instant::now(), link, seconds.get());
+            }
+            Request::Rebound(link) => self.peers.handle_rebound(Instant::now(), link),
+            Request::Question { asker, about, reply } => {
+                let question = self.peers.handle_question(Instant::now(), asker, about);
+                self.questions.insert(question, reply);
+            }
+            Request::NetworkChanged(change) => {
+                tracing::info!("{change}; every peer is probed or dialed");
+                self.report();
+                self.peers.handle_network_change(Instant::now());
+            }
         }
     }
 
@@ -270,6 +304,9 @@ impl Driver {
                 Some(connection) => self.link_up(connection, None, early),
                 None => drop(early),
             },
+            Ended::Testimony { about, witness, testimony } => {
+                self.peers.handle_testimony(Instant::now(), about, witness, testimony);
+            }
             Ended::Done => {}
         }
     }
@@ -290,7 +327,7 @@ impl Driver {
             dialed: connection.dialed(),
             addr: connection.remote_addr(),
         };
-        let link = Link::new(connection, self.inner.started, self.dry.clone());
+        let link = Link::new(connection, self.inner.started, self.stir.clone());
         self.links.insert(up.id, link.clone());
         let inner = self.inner.clone();
         self.tasks.spawn(async move {
@@ -322,11 +359,21 @@ impl Driver {
         }
     }
 
-    fn report_use(&mut self) {
+    fn handle_time(&mut self) {
+        self.report();
+        self.peers.handle_timeout(Instant::now());
+    }
+
+    /// Tells the table how its links are used and how their peers are.
+    fn report(&mut self) {
         let now = Instant::now();
         for (id, link) in &self.links {
             let (active, last_use) = link.usage();
+            self.peers.handle_vitals(now, *id, link.vitals(now));
             self.peers.handle_use(now, *id, active, last_use);
+            if !link.connection.dialed() {
+                self.peers.handle_moved(now, *id, link.connection.remote_addr());
+            }
         }
     }
 
@@ -380,11 +427,18 @@ impl Driver {
                     link.connection.close(close_code(reason), "");
                 }
             }
-            // The shell of liveness is still to come.
-            PeerCommand::Heartbeat { .. }
-            | PeerCommand::SayRebound(_)
-            | PeerCommand::AskWitness { .. }
-            | PeerCommand::Answer { .. } => {}
+            PeerCommand::Heartbeat { link, seconds } => {
+                let seconds = NonZeroU8::new(seconds).unwrap_or(NonZeroU8::MIN);
+                self.send_datagram(link, Datagram::Heartbeat { seconds });
+            }
+            PeerCommand::SayRebound(link) => self.send_datagram(link, Datagram::Rebound),
+            PeerCommand::AskWitness { about, witness, link } => self.ask(about, witness, link),
+            PeerCommand::Answer { question, reached } => {
+                if let Some(reply) = self.questions.remove(&question) {
+                    // An error says that the asker has gone.
+                    let _ = reply.send(reached);
+                }
+            }
         }
     }
 
@@ -397,9 +451,30 @@ impl Driver {
         self.inner.set_kept(peer, link);
     }
 
+    fn send_datagram(&self, link: LinkId, datagram: Datagram) {
+        if let Some(link) = self.links.get(&link)
+            && let Err(error) = link.connection.send_datagram(datagram.encode().into())
+        {
+            tracing::debug!(peer = %link.connection.peer().short(), %error, "no heartbeat");
+        }
+    }
+
+    fn ask(&mut self, about: PeerId, witness: PeerId, link: LinkId) {
+        let link = self.links.get(&link).cloned();
+        self.tasks.spawn(async move {
+            let testimony = match link {
+                Some(link) => reach::ask(link, about).await,
+                None => Testimony::Elsewhere,
+            };
+            Ended::Testimony { about, witness, testimony }
+        });
+    }
+
     fn emit(&mut self, event: PeerEvent) {
-        let (peer, state, was, reason) = match event {
-            PeerEvent::State { peer, state, was, reason, .. } => (peer, state, was, reason),
+        let (peer, state, was, reason, reached_by) = match event {
+            PeerEvent::State { peer, state, was, reason, reached_by } => {
+                (peer, state, was, reason, reached_by)
+            }
             PeerEvent::Heartbeat { peer, rtt } => {
                 return self.inner.emit(Event::Ping { peer, rtt });
             }
@@ -410,9 +485,22 @@ impl Driver {
         let addr = kept.as_ref().map(|link| link.connection.remote_addr());
         let rtt = kept.as_ref().map(|link| link.connection.rtt());
         let origin = self.peers.record(&peer).map_or(Origin::Inbound, |record| record.origin);
-        tracing::info!(peer = %peer.short(), %state, %was, %reason, ?addr, "peer");
+        let heard_by: Vec<_> = reached_by.iter().map(PeerId::short).collect();
+        let heard_by = (!heard_by.is_empty()).then(|| heard_by.join(", "));
+        let at = addr.map(tracing::field::display);
+        tracing::info!(peer = %peer.short(), %state, %was, %reason, addr = at, heard_by, "peer");
         let path = addr.map(|_| Path::Direct);
-        self.inner.emit(Event::Peer { peer, state, was, reason, path, addr, rtt, origin });
+        self.inner.emit(Event::Peer {
+            peer,
+            state,
+            was,
+            reason,
+            reached_by,
+            path,
+            addr,
+            rtt,
+            origin,
+        });
     }
 
     fn tallied(&self) -> Tallied {
@@ -430,7 +518,7 @@ impl Driver {
         }
         let unused = async {
             while self.links.values().any(|link| link.usage().0 > 0) {
-                self.dry.notified().await;
+                self.stir.notified().await;
             }
         };
         // What is not done by then is cut off.
@@ -479,6 +567,12 @@ async fn serve_early(inner: Arc<Inner>, offer: EarlyOffer) {
 fn packets(link: &Link) -> Packets {
     let stats = link.connection.stats();
     Packets { sent: stats.packets_sent, lost: stats.packets_lost }
+}
+
+/// Ends with the node.
+async fn watch_network(inner: Arc<Inner>) -> Ended {
+    network_watch::run(inner.requests.clone()).await;
+    Ended::Done
 }
 
 async fn sleep_until(at: Option<Instant>) {

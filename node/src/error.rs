@@ -9,6 +9,7 @@ use pinhole_proto::{BoundError, CloseCode, PeerId, Protocol};
 use pinhole_transport::{BindError, Closed, DialError, StreamError};
 use thiserror::Error;
 
+use crate::liveness::LivenessConfigError;
 use crate::peers::PeerRefused;
 
 /// Why a node did not start.
@@ -24,6 +25,9 @@ pub enum StartError {
     /// The operating system gave no randomness.
     #[error("the operating system gives no random bytes: {0}")]
     Randomness(getrandom::Error),
+    /// The times of liveness contradict each other.
+    #[error("the liveness configuration: {0}")]
+    Liveness(#[from] LivenessConfigError),
     /// The same protocol was registered twice, or it is one that every node serves.
     #[error("the protocol {0} is already served; register each protocol once")]
     Protocol(Protocol),

@@ -52,6 +52,8 @@ pub enum Event {
         was: PeerState,
         /// Why.
         reason: Reason,
+        /// For a peer that failed: who said that they still hear it.
+        reached_by: Vec<PeerId>,
         /// How our packets leave, if it is connected.
         path: Option<Path>,
         /// Where they go, if it is connected.

@@ -48,6 +48,8 @@ pub struct PeerInfo {
     pub dialed: Option<bool>,
     /// Smoothed round trip.
     pub rtt: Option<Duration>,
+    /// The newest sample of the round trip.
+    pub rtt_now: Option<Duration>,
     /// Smallest round trip of this connection.
     pub min_rtt: Option<Duration>,
     /// Packets of ours that were lost, from 0 to 1.
@@ -64,6 +66,12 @@ pub struct PeerInfo {
     pub next_retry: Option<Duration>,
     /// Where it may be.
     pub candidates: Vec<Candidate>,
+    /// Since a packet of it last came.
+    pub last_heard: Option<Duration>,
+    /// While it is suspect or failed: who said that they still hear it.
+    pub reached_by: Vec<PeerId>,
+    /// After a dial without an answer: who else is known to live at its address.
+    pub wrong_identity: Option<PeerId>,
 }
 
 /// A node in a few numbers.

@@ -46,8 +46,9 @@
 //! [`Limits`]. A task of the node that fails stops the node, with the reason in
 //! [`Node::closed`] and in the last [`Event`].
 //!
-//! Cores (plain state machines without clock or I/O): [`peers`], [`backoff`], [`allowlist`], `refusals`. Shells:
-//! `node`, `driver`, `link`, `dial`, `protocols`.
+//! Cores (plain state machines without clock or I/O): [`peers`], [`backoff`], [`allowlist`],
+//! [`liveness`], [`network`], `refusals`. Shells: `node`, `driver`, `link`, `dial`, `protocols`,
+//! `network_watch`, `admission`.
 
 mod addrs;
 #[allow(clippy::disallowed_methods)] // shell
@@ -68,6 +69,9 @@ mod inner;
 pub mod keepalive;
 mod link; // shell
 pub mod liveness;
+pub mod network;
+#[allow(clippy::disallowed_methods)] // shell
+mod network_watch;
 #[allow(clippy::disallowed_methods)] // shell
 mod node;
 pub mod peers;
@@ -84,6 +88,7 @@ pub use error::{ConnectError, NodeFailed, OpenError, RequestError, SendError, St
 pub use event::{Event, Events, Path};
 pub use handler::{Handler, IdempotentHandler};
 pub use info::{AllowlistInfo, Connected, Metrics, PeerInfo, StateCounts, Status};
+pub use liveness::{LivenessConfig, Preset};
 pub use node::Node;
 pub use peers::{Origin, PeerState, Reason};
 pub use protocols::message::{IncomingMessage, Messages};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pinhole_proto::{Protocol, StreamCode};
+use pinhole_proto::{Datagram, Protocol, StreamCode};
 use pinhole_transport::{Closed, Connection, Offer, StreamError};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use crate::driver::Request;
 use crate::handler::How;
 use crate::inner::Inner;
+use crate::liveness::Vitals;
 use crate::peers::LinkId;
 use crate::protocols::{self, Builtin};
 use crate::stream::Stream;
@@ -22,6 +23,12 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 /// How long handlers may go on when their connection is gone.
 const AFTER_CLOSE: Duration = Duration::from_secs(10);
 
+/// A link counts as active this long after its last use: what was sent may still be on its way.
+const ACTIVE: Duration = Duration::from_secs(1);
+
+/// Between two datagrams of a peer that are looked at.
+const DATAGRAM_SPACING: Duration = Duration::from_millis(50);
+
 /// A confirmed connection and how it is used.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -30,20 +37,24 @@ pub(crate) struct Link {
     /// Milliseconds from `epoch` to when a stream last began or ended.
     last_use: AtomicU64,
     epoch: Instant,
-    /// The link drains: nothing new is to be opened on it, and `dry` is told when it is unused.
+    /// The link drains: nothing new is to be opened on it, and `stir` is told when it is unused.
     draining: AtomicBool,
-    dry: Arc<Notify>,
+    /// The driver knows that the link is in use, and looks at it now and then.
+    watched: AtomicBool,
+    stir: Arc<Notify>,
 }
 
 impl Link {
-    pub(crate) fn new(connection: Connection, epoch: Instant, dry: Arc<Notify>) -> Arc<Self> {
+    /// `stir` wakes the driver.
+    pub(crate) fn new(connection: Connection, epoch: Instant, stir: Arc<Notify>) -> Arc<Self> {
         let link = Self {
             connection,
             active: AtomicU32::new(0),
             last_use: AtomicU64::new(0),
             epoch,
             draining: AtomicBool::new(false),
-            dry,
+            watched: AtomicBool::new(false),
+            stir,
         };
         link.touch();
         Arc::new(link)
@@ -57,6 +68,22 @@ impl Link {
     pub(crate) fn usage(&self) -> (u32, Instant) {
         let active = self.active.load(Ordering::SeqCst);
         (active, self.epoch + Duration::from_millis(self.last_use.load(Ordering::SeqCst)))
+    }
+
+    /// What speaks for the life of the peer. Whoever asks has to ask again while the link is active.
+    pub(crate) fn vitals(&self, now: Instant) -> Vitals {
+        if !self.is_active(now) {
+            self.watched.store(false, Ordering::SeqCst);
+        }
+        // Looked at again: a use that began before the flag was cleared woke nobody.
+        let active = self.is_active(now);
+        let vitals = self.connection.vitals();
+        Vitals { heard: vitals.heard, waiting: vitals.waiting, active, rtt: vitals.rtt }
+    }
+
+    fn is_active(&self, now: Instant) -> bool {
+        let (streams, last_use) = self.usage();
+        streams > 0 || now.saturating_duration_since(last_use) < ACTIVE
     }
 
     pub(crate) fn set_draining(&self, draining: bool) {
@@ -83,6 +110,9 @@ impl Link {
     fn begin_use(self: &Arc<Self>) -> InUse {
         self.active.fetch_add(1, Ordering::SeqCst);
         self.touch();
+        if !self.watched.swap(true, Ordering::SeqCst) {
+            self.stir.notify_one();
+        }
         InUse(self.clone())
     }
 
@@ -101,7 +131,7 @@ impl Drop for InUse {
         self.0.touch();
         let last = self.0.active.fetch_sub(1, Ordering::SeqCst) == 1;
         if last && self.0.draining.load(Ordering::SeqCst) {
-            self.0.dry.notify_one();
+            self.0.stir.notify_one();
         }
     }
 }
@@ -123,9 +153,12 @@ pub(crate) async fn run(inner: Arc<Inner>, link: Arc<Link>, mut streams: JoinSet
 }
 
 async fn accept(inner: &Arc<Inner>, link: &Arc<Link>, streams: &mut JoinSet<()>) -> Closed {
+    let datagrams = read_datagrams(inner, link);
+    tokio::pin!(datagrams);
     loop {
         tokio::select! {
             Some(ended) = streams.join_next() => pass_panic(ended),
+            () = &mut datagrams => return link.connection.closed().await,
             offer = link.connection.accept() => match offer {
                 Ok(offer) => {
                     streams.spawn(serve(inner.clone(), offer, link.begin_use()));
@@ -133,6 +166,26 @@ async fn accept(inner: &Arc<Inner>, link: &Arc<Link>, streams: &mut JoinSet<()>)
                 Err(_) => return link.connection.closed().await,
             }
         }
+    }
+}
+
+/// Tells the driver of the peer's datagrams until the connection is gone. SPEC §10.2.
+async fn read_datagrams(inner: &Inner, link: &Link) {
+    while let Ok(payload) = link.connection.read_datagram().await {
+        let id = link.id();
+        let request = match Datagram::decode(&payload) {
+            Ok(Datagram::Heartbeat { seconds }) => Request::Announced(id, seconds),
+            Ok(Datagram::Rebound) => Request::Rebound(id),
+            Err(error) => {
+                tracing::debug!(peer = %link.connection.peer().short(), %error, "ignored");
+                continue;
+            }
+        };
+        if inner.requests.send(request).await.is_err() {
+            return;
+        }
+        // Those that come faster wait in the connection's small buffer, and the oldest go.
+        tokio::time::sleep(DATAGRAM_SPACING).await;
     }
 }
 

@@ -184,7 +184,10 @@ impl Peers {
         entry.retry_at = None;
         entry.wrong_identity = None;
         // The peer would hardly have made another one if it still heard us on these.
-        entry.links.iter_mut().for_each(|older| older.liveness.handle_pause(now));
+        for older in &mut entry.links {
+            older.liveness.handle_pause(now);
+            older.superseded |= older.dialed == up.dialed;
+        }
         entry.links.push(Link::new(up, now, interval));
         self.links.insert(up.id, peer);
         self.settle(now, peer, if up.dialed { Reason::Dialed } else { Reason::Accepted });

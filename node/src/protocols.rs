@@ -4,13 +4,14 @@ pub(crate) mod drain;
 pub(crate) mod identify;
 pub(crate) mod message;
 pub(crate) mod ping;
+pub(crate) mod reach;
 mod seen;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use pinhole_proto::message::{Deliver, Exchange, Identify, Ping};
+use pinhole_proto::message::{Deliver, Exchange, Identify, Ping, Reach};
 use pinhole_proto::{Protocol, StreamCode, decode, encode};
 use pinhole_transport::{IdempotentProtocol, StreamError};
 
@@ -26,10 +27,12 @@ pub(crate) enum Builtin {
     Identify,
     Message,
     Drain,
+    Reach,
 }
 
 impl Builtin {
-    pub(crate) const ALL: [Self; 4] = [Self::Ping, Self::Identify, Self::Message, Self::Drain];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Ping, Self::Identify, Self::Message, Self::Drain, Self::Reach];
 
     pub(crate) const fn protocol(self) -> Protocol {
         match self {
@@ -37,6 +40,7 @@ impl Builtin {
             Self::Identify => Identify::PROTOCOL,
             Self::Message => Deliver::PROTOCOL,
             Self::Drain => drain::PROTOCOL,
+            Self::Reach => Reach::PROTOCOL,
         }
     }
 
@@ -51,6 +55,7 @@ impl Builtin {
             Self::Identify => frame_limit::<Identify>(),
             Self::Message => frame_limit::<Deliver>(),
             Self::Drain => 0,
+            Self::Reach => frame_limit::<Reach>(),
         }
     }
 
@@ -70,6 +75,7 @@ pub(crate) async fn serve(builtin: Builtin, inner: Arc<Inner>, stream: Stream) {
         Builtin::Identify => identify::serve(&inner, stream).await,
         Builtin::Message => message::serve(&inner, stream).await,
         Builtin::Drain => drain::serve(&inner, stream).await,
+        Builtin::Reach => reach::serve(&inner, stream).await,
     }
 }
 

@@ -142,6 +142,7 @@ impl Node {
     fn peer_info(&self, record: PeerRecord, now: Instant) -> PeerInfo {
         let kept = self.inner.kept(&record.peer).map(|link| link.connection.clone());
         let stats = kept.as_ref().map(pinhole_transport::Connection::stats);
+        let heard = kept.as_ref().map(|kept| kept.vitals().heard).or(record.last_heard);
         PeerInfo {
             peer: record.peer,
             state: record.state,
@@ -152,6 +153,7 @@ impl Node {
             wanted: record.wanted,
             dialed: record.link.map(|_| record.dialed),
             rtt: stats.map(|stats| stats.rtt),
+            rtt_now: kept.as_ref().map(|kept| kept.vitals().rtt).or(record.rtt_now),
             min_rtt: stats.map(|stats| stats.min_rtt),
             loss: stats.and_then(|stats| {
                 (stats.packets_sent > 0)
@@ -163,6 +165,9 @@ impl Node {
             failures: record.failures,
             next_retry: record.next_retry.map(|at| at.saturating_duration_since(now)),
             candidates: record.candidates,
+            last_heard: heard.map(|at| now.saturating_duration_since(at)),
+            reached_by: record.reached_by,
+            wrong_identity: record.wrong_identity,
         }
     }
 }

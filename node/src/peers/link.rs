@@ -71,6 +71,8 @@ pub(super) struct Link {
     pub(super) dialed: bool,
     pub(super) addr: SocketAddr,
     pub(super) closing: bool,
+    /// The side that dialed it has dialed again since: it is not taken up again.
+    pub(super) superseded: bool,
     /// When it came up.
     pub(super) since: Instant,
     pub(super) liveness: Liveness,
@@ -90,6 +92,7 @@ impl Link {
             dialed: up.dialed,
             addr: up.addr,
             closing: false,
+            superseded: false,
             since: now,
             liveness: Liveness::new(now, up.dialed, quiet),
             said_rebound: None,
@@ -187,7 +190,7 @@ impl Link {
 pub(super) fn kept(links: &[Link], we_are_lower: bool) -> Option<LinkId> {
     links
         .iter()
-        .filter(|link| !link.closing && !link.has_failed())
+        .filter(|link| !link.closing && !link.superseded && !link.has_failed())
         // `max_by_key` gives the last of equals, and links are in the order of their coming.
         .max_by_key(|link| link.dialed == we_are_lower)
         .map(|link| link.id)

@@ -207,6 +207,25 @@ fn of_two_from_the_same_side_the_newer_stays() {
 }
 
 #[test]
+fn the_older_of_two_from_the_same_side_is_not_taken_up_again() {
+    for dialed in [true, false] {
+        let mut t = Table::new(LOW);
+        t.up(HIGH, 5, dialed);
+        t.up(HIGH, 6, dialed);
+        t.peers.handle_closed(t.now, LinkId(6), Reason::ClosedByPeer);
+        assert_eq!((t.kept(HIGH), t.state(HIGH)), (None, PeerState::Disconnected));
+        // The older of two from different sides is: its dialer did not dial again.
+        let mut t = Table::new(LOW);
+        t.up(HIGH, 5, dialed);
+        t.up(HIGH, 6, !dialed);
+        let (kept, other) = if dialed { (5, 6) } else { (6, 5) };
+        assert_eq!(t.kept(HIGH), Some(LinkId(kept)));
+        t.peers.handle_closed(t.now, LinkId(kept), Reason::ClosedByPeer);
+        assert_eq!(t.kept(HIGH), Some(LinkId(other)));
+    }
+}
+
+#[test]
 fn a_duplicate_is_closed_once_its_streams_ended_on_both_sides() {
     let mut pair = Pair::new();
     pair.tie();

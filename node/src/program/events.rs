@@ -73,7 +73,7 @@ impl Lines {
     }
 
     fn peer(&self, event: &Event) -> String {
-        let Event::Peer { peer, state, was, reason, path, addr, rtt, origin } = event else {
+        let Event::Peer { peer, state, was, reason, path, addr, rtt, origin, .. } = event else {
             return String::new();
         };
         self.line(
