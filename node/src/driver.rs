@@ -1,30 +1,30 @@
 //! The task that drives a node (shell): it carries inputs to the table of peers and does what the
 //! table asks for. It decides nothing.
 
+mod inbound;
+mod perform;
+
 use std::collections::HashMap;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinhole_proto::message::Reached;
-use pinhole_proto::{CloseCode, Datagram, PeerAddr, PeerId, StreamCode};
-use pinhole_transport::{Closed, ClosedBy, Connection, DialError, EarlyOffer, Endpoint, Inbound};
+use pinhole_proto::{CloseCode, PeerAddr, PeerId};
+use pinhole_transport::{Closed, ClosedBy, Connection, DialError, Endpoint, Inbound};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
-use crate::dial::{self, EarlyRequest};
+use crate::dial::EarlyRequest;
 use crate::error::{ConnectError, NodeFailed};
-use crate::event::{Event, Path};
-use crate::handler::How;
 use crate::inner::Inner;
 use crate::link::{self, Link};
 use crate::network::NetworkChange;
 use crate::network_watch;
 use crate::peers::{
-    CloseReason, DialAnswer, DialId, LinkId, LinkUp, Origin, PeerCommand, PeerEvent, PeerRecord,
-    PeerRefused, Peers, QuestionId, Reason, Testimony,
+    DialAnswer, DialId, LinkId, LinkUp, Origin, PeerRecord, PeerRefused, Peers, QuestionId, Reason,
+    Testimony,
 };
-use crate::protocols::{Builtin, drain, reach};
 use crate::tally::{Packets, Tallied, Tally};
 
 /// How long streams may go on when the node is closed.
@@ -32,9 +32,6 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// How long an aborted task may take to notice.
 const TASK_GRACE: Duration = Duration::from_millis(500);
-
-/// Early requests of one inbound connection that are served at a time.
-const MAX_EARLY: usize = 16;
 
 /// Where the link of a connected peer is awaited.
 type Reply = oneshot::Sender<Result<Arc<Link>, ConnectError>>;
@@ -165,7 +162,7 @@ impl Driver {
             match self.next_input().await {
                 Input::Request(request) => self.handle_request(request),
                 Input::Inbound(inbound) => {
-                    self.tasks.spawn(confirm(self.inner.clone(), inbound));
+                    self.tasks.spawn(inbound::confirm(self.inner.clone(), inbound));
                 }
                 Input::Ended(Ok(ended)) => self.handle_ended(ended),
                 Input::Ended(Err(error)) => {
@@ -377,132 +374,6 @@ impl Driver {
         }
     }
 
-    /// Does what the table asks for and passes its events on.
-    fn perform(&mut self) {
-        while let Some(command) = self.peers.poll_transmit() {
-            self.perform_one(command);
-        }
-        self.early = None;
-        while let Some(event) = self.peers.poll_event() {
-            self.emit(event);
-        }
-    }
-
-    fn perform_one(&mut self, command: PeerCommand) {
-        match command {
-            PeerCommand::Dial { peer, dial, candidates } => {
-                let early = self.early.take();
-                let endpoint = self.endpoint.clone();
-                let limit = self.inner.limits.dial_timeout;
-                let task = self.tasks.spawn(async move {
-                    let result = dial::dial(endpoint, limit, peer, candidates, early).await;
-                    Ended::Dial { peer, dial, result }
-                });
-                self.dials.insert(dial, task);
-            }
-            PeerCommand::CancelDial { peer, dial } => {
-                if let Some(task) = self.dials.remove(&dial) {
-                    task.abort();
-                }
-                self.answer(peer, &Err(ConnectError::Cancelled));
-            }
-            PeerCommand::Keep { peer, link } => self.keep(peer, link),
-            PeerCommand::WatchUse(id) => {
-                if let Some(link) = self.links.get(&id) {
-                    link.set_draining(true);
-                    let (active, last_use) = link.usage();
-                    self.peers.handle_use(Instant::now(), id, active, last_use);
-                }
-            }
-            PeerCommand::SayDrained(id) => {
-                if let Some(link) = self.links.get(&id).cloned() {
-                    self.tasks.spawn(async move {
-                        drain::say(link).await;
-                        Ended::Done
-                    });
-                }
-            }
-            PeerCommand::Close { link, reason } => {
-                if let Some(link) = self.links.get(&link) {
-                    link.connection.close(close_code(reason), "");
-                }
-            }
-            PeerCommand::Heartbeat { link, seconds } => {
-                let seconds = NonZeroU8::new(seconds).unwrap_or(NonZeroU8::MIN);
-                self.send_datagram(link, Datagram::Heartbeat { seconds });
-            }
-            PeerCommand::SayRebound(link) => self.send_datagram(link, Datagram::Rebound),
-            PeerCommand::AskWitness { about, witness, link } => self.ask(about, witness, link),
-            PeerCommand::Answer { question, reached } => {
-                if let Some(reply) = self.questions.remove(&question) {
-                    // An error says that the asker has gone.
-                    let _ = reply.send(reached);
-                }
-            }
-        }
-    }
-
-    fn keep(&mut self, peer: PeerId, link: Option<LinkId>) {
-        let link = link.and_then(|id| self.links.get(&id).cloned());
-        if let Some(link) = &link {
-            link.set_draining(false);
-            self.answer(peer, &Ok(link.clone()));
-        }
-        self.inner.set_kept(peer, link);
-    }
-
-    fn send_datagram(&self, link: LinkId, datagram: Datagram) {
-        if let Some(link) = self.links.get(&link)
-            && let Err(error) = link.connection.send_datagram(datagram.encode().into())
-        {
-            tracing::debug!(peer = %link.connection.peer().short(), %error, "no heartbeat");
-        }
-    }
-
-    fn ask(&mut self, about: PeerId, witness: PeerId, link: LinkId) {
-        let link = self.links.get(&link).cloned();
-        self.tasks.spawn(async move {
-            let testimony = match link {
-                Some(link) => reach::ask(link, about).await,
-                None => Testimony::Elsewhere,
-            };
-            Ended::Testimony { about, witness, testimony }
-        });
-    }
-
-    fn emit(&mut self, event: PeerEvent) {
-        let (peer, state, was, reason, reached_by) = match event {
-            PeerEvent::State { peer, state, was, reason, reached_by } => {
-                (peer, state, was, reason, reached_by)
-            }
-            PeerEvent::Heartbeat { peer, rtt } => {
-                return self.inner.emit(Event::Ping { peer, rtt });
-            }
-        };
-        let is_known = |peer: &PeerId| self.peers.record(peer).is_some();
-        self.tally.handle_state(peer, state, reason, is_known);
-        let kept = self.inner.kept(&peer);
-        let addr = kept.as_ref().map(|link| link.connection.remote_addr());
-        let rtt = kept.as_ref().map(|link| link.connection.rtt());
-        let origin = self.peers.record(&peer).map_or(Origin::Inbound, |record| record.origin);
-        let heard_by: Vec<_> = reached_by.iter().map(PeerId::short).collect();
-        let heard_by = (!heard_by.is_empty()).then(|| heard_by.join(", "));
-        let at = addr.map(tracing::field::display);
-        tracing::info!(peer = %peer.short(), %state, %was, %reason, addr = at, heard_by, "peer");
-        let path = addr.map(|_| Path::Direct);
-        self.inner.emit(Event::Peer {
-            peer,
-            state,
-            was,
-            reason,
-            reached_by,
-            path,
-            addr,
-            rtt,
-            origin,
-        });
-    }
-
     fn tallied(&self) -> Tallied {
         let mut sums = self.tally.sums;
         self.links.values().for_each(|link| sums.packets += packets(link));
@@ -529,41 +400,6 @@ impl Driver {
     }
 }
 
-/// Serves an inbound connection's idempotent early requests until its dialer is proven live.
-async fn confirm(inner: Arc<Inner>, inbound: Inbound) -> Ended {
-    let mut early = JoinSet::new();
-    while let Some(offer) = inbound.accept_early().await {
-        while early.try_join_next().is_some() {}
-        if early.len() < MAX_EARLY {
-            early.spawn(serve_early(inner.clone(), offer));
-        } else {
-            offer.refuse(StreamCode::Busy);
-        }
-    }
-    let addr = inbound.remote_addr();
-    match inbound.confirmed().await {
-        Ok(connection) => Ended::Inbound { connection: Some(connection), early },
-        Err(error) => {
-            tracing::debug!(%addr, %error, "an inbound connection was not confirmed");
-            Ended::Inbound { connection: None, early }
-        }
-    }
-}
-
-async fn serve_early(inner: Arc<Inner>, offer: EarlyOffer) {
-    let Ok(mut stream) = offer.open(inner.early_limit()).await else { return };
-    let Ok(Some(request)) = stream.recv().await else { return };
-    let answer = match inner.registry.find(stream.protocol()).map(|served| &served.how) {
-        Some(How::Requests(answer)) => answer(request).await,
-        // Of the built-in ones only ping is idempotent, and it repeats the request.
-        _ if Builtin::find(stream.protocol()) == Some(Builtin::Ping) => request,
-        _ => return stream.refuse(StreamCode::UnknownProtocol),
-    };
-    inner.count(|counters| &counters.early_served);
-    // An error says that the peer has gone.
-    let _ = stream.reply(&answer).await;
-}
-
 fn packets(link: &Link) -> Packets {
     let stats = link.connection.stats();
     Packets { sent: stats.packets_sent, lost: stats.packets_lost }
@@ -587,17 +423,6 @@ fn closed_reason(closed: &Closed) -> Reason {
         ClosedBy::Us => Reason::Disconnect,
         ClosedBy::Peer => Reason::ClosedByPeer,
         _ => Reason::Lost,
-    }
-}
-
-fn close_code(reason: CloseReason) -> CloseCode {
-    match reason {
-        CloseReason::Duplicate => CloseCode::Duplicate,
-        CloseReason::Idle => CloseCode::Idle,
-        CloseReason::Disconnect => CloseCode::Disconnect,
-        CloseReason::Denied => CloseCode::Denied,
-        CloseReason::Full => CloseCode::Busy,
-        CloseReason::Lost => CloseCode::Lost,
     }
 }
 
