@@ -87,11 +87,16 @@ impl Driver {
         self.inner.set_kept(peer, link);
     }
 
-    fn send_datagram(&self, link: LinkId, datagram: Datagram) {
-        if let Some(link) = self.links.get(&link)
-            && let Err(error) = link.connection.send_datagram(datagram.encode().into())
-        {
-            tracing::debug!(peer = %link.connection.peer().short(), %error, "no heartbeat");
+    fn send_datagram(&mut self, link: LinkId, datagram: Datagram) {
+        let Some(link) = self.links.get(&link) else { return };
+        match link.connection.send_datagram(datagram.encode().into()) {
+            Ok(()) => {
+                let is_heartbeat = matches!(datagram, Datagram::Heartbeat { .. });
+                self.tally.sums.heartbeats += u64::from(is_heartbeat);
+            }
+            Err(error) => {
+                tracing::debug!(peer = %link.connection.peer().short(), %error, "no heartbeat");
+            }
         }
     }
 

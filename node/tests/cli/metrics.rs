@@ -95,6 +95,8 @@ fn the_page_follows_what_the_node_does() {
         assert_eq!(value(&page, "pinhole_handshakes_total"), f64::from(round + 1));
         assert_eq!(value(&page, "pinhole_peer_reconnects_total"), f64::from(round));
         assert!(value(&page, "pinhole_sent_packets_total") > 0.0);
+        let heartbeats = value(&page, "pinhole_heartbeats_sent_total");
+        assert!(heartbeats > f64::from(round), "a dialer says when its next heartbeat comes");
         assert_eq!(data.json(&["disconnect", &other.peer()]).code, 0);
     }
     assert_eq!(data.json(&["deny", &other.peer()]).code, 0);

@@ -108,6 +108,7 @@ impl Page {
             ("denied", gate.denied),
             ("replayed", gate.replayed),
             ("full", gate.full),
+            ("paced", gate.paced),
         ];
         for (reason, count) in reasons {
             self.sample(&format!("reason=\"{reason}\""), &count.to_string());
