@@ -136,7 +136,8 @@ impl Paths {
         id
     }
 
-    /// The connection is over; its address stays for a while.
+    /// The connection is over. Its address stays for a while, if it has one: a dial that nobody
+    /// answered sends nothing more.
     pub(crate) fn handle_closed(&mut self, id: DialId, now: Instant) {
         if let Some(dial) = self.dials.get_mut(&id) {
             dial.closed.get_or_insert(now);
@@ -170,6 +171,8 @@ impl Paths {
         let Some(dial) = self.dials.get_mut(&id) else { return Route::Held };
         let race = match &mut dial.state {
             State::Chosen(addr) => return Route::To(*addr),
+            // Given up before anybody answered: there is nobody to take leave of.
+            State::Racing(_) if dial.closed.is_some() => return Route::Held,
             State::Racing(race) => race,
         };
         match packet::classify(datagram, self.version) {
@@ -250,7 +253,10 @@ impl Paths {
 
     /// Starts the candidates whose time has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant, id: DialId) {
-        let Some(Dial { state: State::Racing(race), .. }) = self.dials.get_mut(&id) else { return };
+        let Some(Dial { state: State::Racing(race), closed: None, .. }) = self.dials.get_mut(&id)
+        else {
+            return;
+        };
         let Some(first) = race.first.clone() else {
             race.next_start = now + STAGGER; // quinn has not sent its first datagram yet
             return;

@@ -287,6 +287,56 @@ async fn closing_ends_everything_and_twice_is_harmless() {
 }
 
 #[tokio::test]
+async fn a_dial_that_is_dropped_ends_at_once_and_says_nothing() {
+    let mut patient = config();
+    (patient.idle_timeout, patient.keep_alive) = (None, None);
+    let client = bind(patient);
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
+    let addr = silent.local_addr().unwrap();
+    let candidates = [addr, ([127, 0, 0, 1], 9).into()];
+    let dial = client.dial(key().peer_id(), &candidates).unwrap();
+    let given_up = timeout(Duration::from_millis(50), dial.established()).await;
+    assert!(given_up.is_err(), "a caller's own time");
+    assert_eq!(
+        tokio::task::spawn_blocking(move || silent.recv(&mut [0; 1500])).await.unwrap().unwrap(),
+        1200
+    );
+    drop(dial);
+    // It waits for whatever the dial still has to send.
+    client.close(CloseCode::Shutdown).await;
+    assert_eq!(client.counters().datagrams_sent, 1, "neither a farewell nor another candidate");
+}
+
+#[tokio::test]
+async fn vitals_tell_of_life_and_of_waiting() {
+    let mut quiet = config();
+    (quiet.idle_timeout, quiet.keep_alive) = (None, None);
+    let (server, client) = (bind(quiet.clone()), bind(quiet));
+    let inbound = async { server.accept().await.unwrap().confirmed().await.unwrap() };
+    let (dialed, accepted) = tokio::join!(connect(&client, &server), inbound);
+    for _ in 0..3 {
+        let before = (dialed.vitals(), accepted.vitals());
+        dialed.send_datagram(vec![0x00, 18].into()).unwrap();
+        assert_eq!(
+            timeout(PATIENCE, accepted.read_datagram()).await.unwrap().unwrap()[..],
+            [0, 18]
+        );
+        let acknowledged = || {
+            let now = dialed.vitals();
+            now.heard > before.0.heard && now.waiting.is_none()
+        };
+        while !acknowledged() {
+            tokio::time::sleep(Duration::from_millis(5)).await; // nothing tells of it
+        }
+        assert!(accepted.vitals().heard > before.1.heard);
+        assert_ne!(dialed.vitals().rtt, Duration::from_millis(333), "nothing was measured");
+    }
+    server.close(CloseCode::Shutdown).await;
+    drop(dialed.closed().await);
+}
+
+#[tokio::test]
 async fn a_dial_that_nobody_answers_ends_with_no_answer() {
     let mut impatient = config();
     impatient.idle_timeout = Some(Duration::from_millis(300));

@@ -162,15 +162,32 @@ fn a_closed_dial_keeps_its_address_for_its_last_packets_only() {
     let id = bench.dial(&[1]);
     let initial = bench.initial();
     bench.send(id, &initial);
+    let reply = bench.reply();
+    bench.paths.handle_datagram(addr(1), &reply);
     bench.paths.handle_closed(id, bench.now);
     bench.now += LINGER - Duration::from_millis(1);
     bench.dial(&[2]);
-    assert_ne!(bench.send(id, &initial), Route::Held);
+    assert_eq!(bench.send(id, &initial), Route::To(addr(1)));
     bench.now += Duration::from_millis(1);
     bench.dial(&[3]);
     assert_eq!(bench.send(id, &initial), Route::Held);
     let short = [&[0x40][..], &SCID, &[0; 20]].concat();
     assert_eq!(bench.paths.handle_datagram(addr(1), &short), None);
+}
+
+#[test]
+fn a_dial_that_is_given_up_unanswered_is_silent_at_once() {
+    let mut bench = Bench::new();
+    let id = bench.dial(&[1, 2]);
+    let initial = bench.initial();
+    bench.send(id, &initial);
+    bench.paths.handle_closed(id, bench.now);
+    assert_eq!(bench.paths.poll_timeout(id), None);
+    assert_eq!(bench.wait(id, STAGGER), [], "the second candidate does not start");
+    assert_eq!(bench.send(id, &initial), Route::Held, "nor is anybody told");
+    let reply = bench.reply();
+    bench.paths.handle_datagram(addr(1), &reply);
+    assert_eq!(bench.send(id, &initial), Route::To(addr(1)), "but who answers late is");
 }
 
 #[test]

@@ -80,6 +80,9 @@ pub fn packet(datagram: &[u8]) -> (bool, bool) {
     }
     let crypto = packet::only_crypto_frame(datagram);
     assert!(crypto.is_none_or(|crypto| crypto.len() < datagram.len()));
+    let ack = matches!(datagram.first(), Some(0x02 | 0x03));
+    assert!(ack || packet::ack_delay(datagram).is_none());
+    assert!(packet::is_ack_eliciting(datagram) || crypto.is_none());
     (initial && parsed.is_some(), crypto.is_some())
 }
 
