@@ -8,7 +8,7 @@ use pinhole_transport::Counters;
 
 use crate::allowlist::Mode;
 use crate::event::Path;
-use crate::peers::{Origin, PeerState};
+use crate::peers::{Origin, PeerState, Reason};
 
 /// A connection, as [`Node::connect`](crate::Node::connect) gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct PeerInfo {
     pub loss: Option<f64>,
     /// For how long it has been in its state.
     pub since: Duration,
+    /// Why it is; `None` for one that was never dialed.
+    pub reason: Option<Reason>,
     /// Bytes of UDP payload sent on this connection.
     pub bytes_sent: u64,
     /// Bytes of UDP payload received on this connection.

@@ -430,6 +430,7 @@ impl Peers {
             return;
         }
         entry.since = now;
+        entry.reason = Some(reason);
         if !matches!(state, PeerState::Suspect | PeerState::Failed) {
             entry.round = Round::default();
         }

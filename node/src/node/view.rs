@@ -160,6 +160,7 @@ impl Node {
                     .then(|| stats.packets_lost as f64 / stats.packets_sent as f64)
             }),
             since: now.saturating_duration_since(record.since),
+            reason: record.reason,
             bytes_sent: stats.map_or(0, |stats| stats.bytes_sent),
             bytes_received: stats.map_or(0, |stats| stats.bytes_received),
             failures: record.failures,

@@ -15,6 +15,7 @@ use crate::liveness::Health;
 pub(super) struct Entry {
     pub(super) state: PeerState,
     pub(super) since: Instant,
+    pub(super) reason: Option<Reason>,
     pub(super) origin: Origin,
     pub(super) wanted: bool,
     pub(super) denied: bool,
@@ -50,6 +51,7 @@ impl Entry {
         Self {
             state: PeerState::default(),
             since: now,
+            reason: None,
             origin,
             wanted: false,
             denied: false,
@@ -171,6 +173,7 @@ impl Entry {
             peer,
             state: self.state,
             since: self.since,
+            reason: self.reason,
             origin: self.origin,
             wanted: self.wanted,
             link: self.kept,

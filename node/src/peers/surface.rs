@@ -190,6 +190,8 @@ pub struct PeerRecord {
     pub state: PeerState,
     /// Since when.
     pub since: Instant,
+    /// Why it is; `None` for one that was never dialed.
+    pub reason: Option<Reason>,
     /// How we came to know it.
     pub origin: Origin,
     /// Whether it is dialed again whenever it is gone.

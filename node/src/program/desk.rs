@@ -361,6 +361,12 @@ fn peer(info: PeerInfo) -> Json {
         "bytes_received": info.bytes_received,
         "failures": info.failures,
         "next_retry_s": info.next_retry.map(seconds),
+        "reason": info.reason.map(|reason| reason.name()),
+        "rtt_now_ms": info.rtt_now.map(millis),
+        "rtt_min_ms": info.min_rtt.map(millis),
+        "last_heard_s": info.last_heard.map(seconds),
+        "reached_by": info.reached_by,
+        "wrong_identity": info.wrong_identity,
     }
 }
 

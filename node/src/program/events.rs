@@ -73,7 +73,8 @@ impl Lines {
     }
 
     fn peer(&self, event: &Event) -> String {
-        let Event::Peer { peer, state, was, reason, path, addr, rtt, origin, .. } = event else {
+        let Event::Peer { peer, state, was, reason, reached_by, path, addr, rtt, origin } = event
+        else {
             return String::new();
         };
         self.line(
@@ -83,6 +84,7 @@ impl Lines {
                     "was": was.name(), "reason": reason.to_string(),
                     "path": path.map(|path| path.name()), "addr": *addr,
                     "rtt_ms": rtt.map(millis), "origin": origin.name(),
+                    "reached_by": reached_by.clone(),
                 }
             },
             || {
@@ -95,7 +97,12 @@ impl Lines {
                 if let Some(rtt) = rtt {
                     text.push_str(&format!(" {} ms", millis(*rtt).line()));
                 }
-                text + &format!(" (was {was}: {})", words::reason(reason.name()))
+                text.push_str(&format!(" (was {was}: {}", words::reason(reason.name())));
+                if !reached_by.is_empty() {
+                    let others: Vec<_> = reached_by.iter().map(short).collect();
+                    text.push_str(&format!("; still heard by {}", others.join(", ")));
+                }
+                text + ")"
             },
         )
     }

@@ -19,7 +19,6 @@ use super::output::unix_micros;
 use super::settings::{self, DEFAULT_PORT, Settings};
 use super::state::{Counter, load_allowlist, load_counter, load_wanted, save_counter};
 use super::task;
-use super::tuning::Tuning;
 
 /// A node that runs on a data folder and answers commands.
 pub(crate) struct Running {
@@ -183,12 +182,7 @@ fn asked_in_vain(settings: &Settings) -> Vec<Trouble> {
         what: format!("{feature} is not in this version"),
         hint: "the node runs without it".to_owned(),
     });
-    // Until the builder takes them.
-    let tuned = (settings.tuning != Tuning::default()).then(|| Trouble {
-        what: "liveness and backoff settings are not in this version".to_owned(),
-        hint: "the node runs with its defaults".to_owned(),
-    });
-    absent.chain(tuned).collect()
+    absent.collect()
 }
 
 fn builder(folder: &Folder, settings: &Settings) -> Result<Builder, Failure> {
@@ -199,11 +193,18 @@ fn builder(folder: &Folder, settings: &Settings) -> Result<Builder, Failure> {
     let mut builder = Node::builder()
         .connection_id_key(folder.secret_or_new(CONNECTION_ID_KEY)?)
         .limits(limits(settings))
+        .liveness(settings.tuning.liveness().map_err(contradiction)?)
+        .backoff(settings.tuning.backoff().map_err(contradiction)?)
         .messages(MESSAGE_QUEUE);
     if let Some(key) = network_key {
         builder = builder.network_key(key);
     }
     Ok(settings.peers.iter().cloned().fold(builder, Builder::peer))
+}
+
+/// A preset of the command line may not fit times of the configuration.
+fn contradiction(rule: String) -> Failure {
+    Failure::usage(format!("the times of liveness contradict each other: {rule}; see `check`"))
 }
 
 fn limits(settings: &Settings) -> Limits {
@@ -221,6 +222,8 @@ fn limits(settings: &Settings) -> Limits {
     set32(&mut limits.max_streams, said.max_streams);
     set32(&mut limits.stream_window, said.stream_window);
     set32(&mut limits.connection_window, said.connection_window);
+    set(&mut limits.max_accepts_per_second, said.accept_rate);
+    set32(&mut limits.redials_per_second, said.dial_rate);
     limits.send_window = said.send_window.unwrap_or(limits.send_window);
     limits
 }

@@ -24,7 +24,10 @@ fn two_nodes_meet_talk_and_part() {
     assert!(connected["elapsed_ms"].as_f64().unwrap() > 0.0);
     for (up, peer) in [(&up_a, up_b.peer()), (&up_b, up_a.peer())] {
         let event = up.peer_event(&peer, "connected");
-        assert_keys(&event, "event, t, peer, state, was, reason, path, addr, rtt_ms, origin");
+        assert_keys(
+            &event,
+            "event, t, peer, state, was, reason, path, addr, rtt_ms, origin, reached_by",
+        );
         assert!(event["t"].as_u64().unwrap() > 1_700_000_000_000);
     }
 
@@ -32,7 +35,8 @@ fn two_nodes_meet_talk_and_part() {
     assert_keys(
         &peers,
         "peer, state, path, addr, relay, origin, wanted, dialed, rtt_ms, loss, since_s, bytes_sent, \
-         bytes_received, failures, next_retry_s",
+         bytes_received, failures, next_retry_s, reason, rtt_now_ms, rtt_min_ms, last_heard_s, \
+         reached_by, wrong_identity",
     );
     assert_eq!(peers["state"], "connected");
     assert_eq!((&peers["wanted"], &peers["dialed"]), (&true.into(), &true.into()));
