@@ -1,6 +1,10 @@
 //! Two nodes and what people do with them; the JSON of every command against the contract.
 
+use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::time::Duration;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::support::*;
 
@@ -211,4 +215,32 @@ fn a_private_network_is_silent_to_the_others() {
     assert_eq!(b.json(&ping).error(1), "timeout");
     std::fs::copy(a.file("network.key"), b.file("network.key")).unwrap();
     assert_eq!(b.json(&ping).code, 0);
+}
+
+#[test]
+fn states_have_a_colour_on_a_terminal_and_only_there() {
+    let temp = Temp::new();
+    let (a, b) = (temp.data("a"), temp.data("b"));
+    let (up_a, _up_b) = (a.up(&[]), b.up(&[]));
+    b.json(&["connect", &up_a.addr()]).object();
+    let green = "\u{1b}[32mconnected\u{1b}[0m";
+    let on_terminal = |no_color: &str| {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let slave = OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let mut command = program(&["--data", b.text(), "peers"]);
+        let child = command.env("NO_COLOR", no_color).stdout(slave).spawn().unwrap();
+        drop(command);
+        assert_eq!(finish(child).code, 0);
+        let mut shown = Vec::new();
+        // Its end is an error where nobody holds the other side any more.
+        let _ = File::from(master).read_to_end(&mut shown);
+        String::from_utf8(shown).unwrap()
+    };
+    let shown = on_terminal("");
+    assert!(shown.contains(green) && shown.contains(&up_a.peer()), "{shown}");
+    assert!(!on_terminal("1").contains('\u{1b}'));
+    assert!(!b.text_of(&["peers"]).out.contains('\u{1b}'));
 }

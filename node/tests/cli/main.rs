@@ -9,6 +9,7 @@ mod bootstrap;
 mod control;
 mod conversation;
 mod files;
+mod liveness;
 mod metrics;
 mod support;
 mod top;
