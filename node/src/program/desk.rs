@@ -3,6 +3,7 @@
 mod admission;
 mod wanted;
 
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -86,37 +87,27 @@ impl Desk {
     /// Keeps what an event brought that outlasts the node, and tells of what it means.
     pub(crate) async fn handle_event(&self, event: &Event) {
         match event {
-            Event::Peer { peer, state, was, reason, .. } => {
-                if *state == PeerState::Connected {
-                    self.connected(*peer).await;
-                }
-                if *reason == Reason::Unresolved && !self.is_told(*peer, Topic::Unresolved) {
-                    self.unresolved(*peer).await;
-                }
-                if *reason == Reason::WrongIdentity {
-                    self.misnamed(*peer).await;
-                }
-                if *state == PeerState::Denied || *was == PeerState::Denied {
-                    self.review_admission().await;
-                }
+            Event::Peer { peer, state: PeerState::Connected, addr, reason, .. } => {
+                let works = addr.zip(match reason {
+                    Reason::Dialed => Some(true),
+                    Reason::Accepted => Some(false),
+                    _ => None,
+                });
+                self.connected(*peer, works).await;
             }
-            Event::Lost { .. } => {
-                self.store_newcomers().await;
-                self.review_admission().await;
-            }
+            Event::Peer { peer, reason: Reason::Unresolved, .. } => self.unresolved(*peer).await,
+            Event::Peer { peer, reason: Reason::WrongIdentity, .. } => self.misnamed(*peer).await,
+            Event::Lost { .. } => self.store_newcomers().await,
             _ => {}
         }
     }
 
-    async fn connected(&self, peer: PeerId) {
-        {
-            let mut troubles = lock(&self.troubles);
-            troubles.over(&self.node, peer, Topic::Unresolved);
-            troubles.over(&self.node, peer, Topic::WrongIdentity);
+    async fn connected(&self, peer: PeerId, works: Option<(SocketAddr, bool)>) {
+        for topic in [Topic::Unresolved, Topic::WrongIdentity] {
+            lock(&self.troubles).over(&self.node, peer, topic);
         }
         self.store_newcomers().await;
-        let addr = PeerAddr::from_id(peer);
-        if let Err(failure) = self.remember(addr, false).await {
+        if let Err(failure) = self.remember_what_works(peer, works).await {
             self.node.report_problem(failure.message, "look after the disk");
         }
     }

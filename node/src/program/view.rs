@@ -121,6 +121,9 @@ fn note(peer: &Json) -> Option<String> {
     if let Some(reason) = peer.get("reason").text() {
         parts.push(words::reason(reason).to_owned());
     }
+    if let Some(other) = peer.get("wrong_identity").text() {
+        parts.push(format!("{} lives at its address", short(other)));
+    }
     let ill = matches!(state, "suspect" | "failed");
     if let Some(heard) = whole_seconds(peer.get("last_heard_s")).filter(|_| ill) {
         parts.push(format!("last heard {} ago", duration(heard)));
@@ -181,7 +184,7 @@ fn status(status: &Json, output: &Output) -> String {
     let mut text = aligned(&rows);
     for problem in problems.iter().filter_map(Json::text) {
         let word = output.paint("problem", Color::Bad);
-        let _ = writeln!(text, "{word}   {}", printable(problem));
+        let _ = writeln!(text, "{word}  {}", printable(problem));
     }
     text
 }
@@ -362,9 +365,12 @@ mod tests {
         );
         let away = object! {
             "peer": "pin1x", "state": "disconnected", "reason": "refused", "failures": 3u32,
-            "next_retry_s": seconds("4.900"),
+            "next_retry_s": seconds("4.900"), "wrong_identity": "pin1z",
         };
-        assert_eq!(note(&away).unwrap(), "it ended our dial; 3 failed tries; next try in 4 s");
+        assert_eq!(
+            note(&away).unwrap(),
+            "it ended our dial; pin1z lives at its address; 3 failed tries; next try in 4 s"
+        );
         assert_eq!(note(&object! { "peer": "pin1x", "state": "connected" }), None);
     }
 }

@@ -7,7 +7,7 @@ pub(crate) fn reason(name: &str) -> &str {
 
 const REASONS: [(&str, &str); 22] = [
     ("dialing", "we dial it"),
-    ("retrying", "we dial it again"),
+    ("retrying", "we dial it, because it is wanted"),
     ("dialed", "it answered our dial"),
     ("accepted", "it dialed us"),
     ("no_answer", "no answer: wrong id or network, offline, or not allowed"),
@@ -25,7 +25,7 @@ const REASONS: [(&str, &str); 22] = [
     ("isolated", "nothing comes from anybody: look at this machine's network"),
     ("unreachable", "nothing comes from it to us, and others hear it"),
     ("heard", "it was heard again"),
-    ("wrong_identity", "another peer lives at its address"),
+    ("wrong_identity", "no answer, and somebody else is there"),
     ("network_changed", "our network changed"),
     ("shutdown", "this node stops"),
 ];

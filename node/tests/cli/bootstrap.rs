@@ -84,7 +84,7 @@ fn a_malformed_entry_is_told_everywhere_and_stops_neither_node_nor_neighbours() 
     up_b.peer_event(&up_a.peer(), "connected");
     let status = b.json(&["status"]).object();
     assert_eq!(status["problems"].as_array().unwrap().len(), wrong.len(), "{status}");
-    assert!(b.text_of(&["status"]).out.contains("problem   "));
+    assert!(b.text_of(&["status"]).out.contains("\nproblem  "));
 
     // On the command line it is wrong usage.
     for words in [["--peer", &typo], ["--allow", &typo]] {

@@ -10,7 +10,7 @@ use super::super::failure::{Failure, Kind};
 use super::super::json::{Json, millis, object};
 use super::super::state::{MAX_WANTED, save_wanted};
 use super::super::troubles::{self, Topic};
-use super::{Desk, failure, lock, may_pass};
+use super::{Desk, Files, failure, lock, may_pass};
 
 impl Desk {
     pub(super) async fn connect(&self, addr: PeerAddr, limit: Duration) -> Result<Json, Failure> {
@@ -29,7 +29,8 @@ impl Desk {
         if keep {
             let wanted = self.node.want(addr.clone()).await;
             wanted.map_err(|error| failure(error.kind(), error.to_string()))?;
-            self.remember(addr, true).await?;
+            let works = result.as_ref().ok().map(|connected| (connected.addr, connected.dialed));
+            self.remember(addr, works).await?;
         }
         match result {
             Ok(connected) => Ok(object! {
@@ -47,32 +48,54 @@ impl Desk {
         }
     }
 
-    /// Stores a wanted peer with the addresses that were named and the one that works. With `new`
-    /// false, only if it is stored already.
-    pub(super) async fn remember(&self, named: PeerAddr, new: bool) -> Result<(), Failure> {
+    /// Stores a peer that is wanted from now on.
+    async fn remember(
+        &self,
+        named: PeerAddr,
+        works: Option<(SocketAddr, bool)>,
+    ) -> Result<(), Failure> {
+        let known = match named.candidates.is_empty() {
+            true => self.node.peer(named.peer).await.map(|info| info.candidates),
+            false => None,
+        };
         let mut files = self.files.lock().await;
         let place = files.wanted.iter().position(|other| other.peer == named.peer);
-        let stored = match place {
-            Some(place) => files.wanted.get(place).cloned(),
-            None if !new => return Ok(()),
-            None if files.wanted.len() >= MAX_WANTED => {
-                return Err(Failure::new(
-                    Kind::Busy,
-                    format!("{MAX_WANTED} peers are wanted already; `disconnect` some"),
-                ));
-            }
-            None => None,
-        };
-        let info = self.node.peer(named.peer).await;
-        let works = info.as_ref().and_then(|info| info.addr.zip(info.dialed));
-        let known = info.map(|info| info.candidates).unwrap_or_default();
-        let addr = with_what_works(named, stored.as_ref(), works, &known);
-        if stored.as_ref() == Some(&addr) {
-            return Ok(());
+        if place.is_none() && files.wanted.len() >= MAX_WANTED {
+            return Err(Failure::new(
+                Kind::Busy,
+                format!("{MAX_WANTED} peers are wanted already; `disconnect` some"),
+            ));
         }
+        self.store(&mut files, place, named, works, &known.unwrap_or_default())
+    }
+
+    /// A peer was reached: the address is stored, if the peer is.
+    pub(super) async fn remember_what_works(
+        &self,
+        peer: PeerId,
+        works: Option<(SocketAddr, bool)>,
+    ) -> Result<(), Failure> {
+        let mut files = self.files.lock().await;
+        match files.wanted.iter().position(|other| other.peer == peer) {
+            None => Ok(()),
+            place => self.store(&mut files, place, PeerAddr::from_id(peer), works, &[]),
+        }
+    }
+
+    fn store(
+        &self,
+        files: &mut Files,
+        place: Option<usize>,
+        named: PeerAddr,
+        works: Option<(SocketAddr, bool)>,
+        known: &[Candidate],
+    ) -> Result<(), Failure> {
         let mut wanted = files.wanted.clone();
-        match place.and_then(|place| wanted.get_mut(place)) {
-            Some(known) => *known = addr,
+        let stored = place.and_then(|place| wanted.get_mut(place));
+        let addr = with_what_works(named, stored.as_deref(), works, known);
+        match stored {
+            Some(stored) if *stored == addr => return Ok(()),
+            Some(stored) => *stored = addr,
             None => wanted.push(addr),
         }
         save_wanted(&self.folder, &wanted)?;
@@ -80,6 +103,7 @@ impl Desk {
         Ok(())
     }
 
+    /// Closes a connection and wants the peer no more, here and on disk.
     pub(super) async fn disconnect(&self, peer: PeerId) -> Result<Json, Failure> {
         let known = self.node.peer(peer).await;
         self.node.disconnect(peer).await;
@@ -126,6 +150,9 @@ impl Desk {
 
     /// A wanted peer does not answer, and somebody else lives at its address.
     pub(super) async fn misnamed(&self, peer: PeerId) {
+        if lock(&self.troubles).told(peer, Topic::WrongIdentity) {
+            return;
+        }
         let peers = self.node.peers().await;
         let is_wanted = peers.iter().any(|info| info.peer == peer && info.wanted);
         if let Some((at, other)) = troubles::who_lives_there(&peers, peer, &[])
@@ -139,15 +166,14 @@ impl Desk {
 
     /// None of a wanted peer's names has an address.
     pub(super) async fn unresolved(&self, peer: PeerId) {
+        if lock(&self.troubles).told(peer, Topic::Unresolved) {
+            return;
+        }
         if let Some(info) = self.node.peer(peer).await.filter(|info| info.wanted) {
             let what = troubles::unresolved(&info);
             let hint = troubles::UNRESOLVED_HINT;
             lock(&self.troubles).tell(&self.node, peer, Topic::Unresolved, what, hint);
         }
-    }
-
-    pub(super) fn is_told(&self, peer: PeerId, topic: Topic) -> bool {
-        lock(&self.troubles).told(peer, topic)
     }
 }
 
