@@ -1,5 +1,7 @@
 //! Frames: how a stream is cut into messages. SPEC §6.2.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 use crate::code::StreamCode;
@@ -42,21 +44,21 @@ pub fn encode_varint(value: u64, out: &mut Vec<u8>) {
 /// *Purpose*: gives whole frames, whatever the pieces in which they arrive. *Inputs*: pieces of
 /// the stream in order. *Outputs*: frame bodies. *Not handled*: what a body means.
 ///
-/// Memory: at most `limit` bytes and the prefix, and never more than twice what has arrived.
+/// Memory: none while frames arrive whole; else at most `limit` bytes and the prefix, and never
+/// more than twice what has arrived.
 #[derive(Debug)]
 pub struct FrameDecoder {
     limit: usize,
-    prefix: Prefix,
-    /// The length of the frame under way, once its prefix is complete.
-    length: Option<usize>,
-    body: Vec<u8>,
+    /// The frame of which some bytes were taken. It has a place of its own because most frames
+    /// arrive whole.
+    partial: Option<Box<Partial>>,
 }
 
 impl FrameDecoder {
     /// A decoder that refuses frames longer than `limit` bytes.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
-        Self { limit, prefix: Prefix::new(), length: None, body: Vec::new() }
+        Self { limit, partial: None }
     }
 
     /// Changes the limit for the frames whose length has not been read yet: a stream's first frame
@@ -71,32 +73,43 @@ impl FrameDecoder {
     /// # Errors
     /// [`FrameError`]; the stream is then of no further use.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Vec<u8>>, FrameError> {
-        let Some(length) = self.read_length(input)? else { return Ok(None) };
-        let missing = length - self.body.len();
-        let (piece, rest) = input.split_at(missing.min(input.len()));
-        *input = rest;
-        self.append(piece, length);
-        if self.body.len() < length {
+        Ok(self.next_borrowed(input)?.map(Cow::into_owned))
+    }
+
+    /// As [`next`](Self::next), without a copy of a frame that lies whole in `input`.
+    ///
+    /// # Errors
+    /// [`FrameError`]; the stream is then of no further use.
+    pub fn next_borrowed<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+    ) -> Result<Option<Cow<'a, [u8]>>, FrameError> {
+        if self.is_between_frames()
+            && let Some(frame) = split_frame(input, self.limit)?
+        {
+            return Ok(Some(Cow::Borrowed(frame)));
+        }
+        if input.is_empty() {
             return Ok(None);
         }
-        self.length = None;
-        Ok(Some(std::mem::take(&mut self.body)))
+        let partial = self.partial.get_or_insert_default();
+        if !partial.take(input, self.limit)? {
+            return Ok(None);
+        }
+        Ok(self.partial.take().map(|partial| Cow::Owned(partial.body)))
     }
 
     /// How many more bytes the frame under way surely needs; a reader that asks for no more than
     /// this never reads into the next frame.
     #[must_use]
     pub fn wants(&self) -> usize {
-        match self.length {
-            Some(length) => length - self.body.len(),
-            None => self.prefix.wants(),
-        }
+        self.partial.as_ref().map_or(1, |partial| partial.wants())
     }
 
     /// Whether the stream may end here: between two frames.
     #[must_use]
     pub const fn is_between_frames(&self) -> bool {
-        self.length.is_none() && self.prefix.have == 0
+        self.partial.is_none()
     }
 
     /// Says that the stream has ended.
@@ -106,13 +119,50 @@ impl FrameDecoder {
     pub const fn finish(&self) -> Result<(), FrameError> {
         if self.is_between_frames() { Ok(()) } else { Err(FrameError::Truncated) }
     }
+}
 
-    fn read_length(&mut self, input: &mut &[u8]) -> Result<Option<usize>, FrameError> {
+/// The frame at the front of `input`, if all of it is there; else nothing is taken.
+fn split_frame<'a>(input: &mut &'a [u8], limit: usize) -> Result<Option<&'a [u8]>, FrameError> {
+    let Some((length, prefix)) = parse_prefix(input)? else { return Ok(None) };
+    let length = within(length, limit)?;
+    let Some((frame, rest)) = input[prefix..].split_at_checked(length) else { return Ok(None) };
+    *input = rest;
+    Ok(Some(frame))
+}
+
+fn within(length: u64, limit: usize) -> Result<usize, FrameError> {
+    let within = usize::try_from(length).ok().filter(|&length| length <= limit);
+    within.ok_or(FrameError::TooLarge { length, limit })
+}
+
+/// A frame that arrives in pieces.
+#[derive(Debug, Default)]
+struct Partial {
+    prefix: Prefix,
+    /// Bytes of the body, once the prefix is complete.
+    length: Option<usize>,
+    body: Vec<u8>,
+}
+
+impl Partial {
+    /// Takes what belongs to the frame; true when it is complete.
+    fn take(&mut self, input: &mut &[u8], limit: usize) -> Result<bool, FrameError> {
+        let Some(length) = self.read_length(input, limit)? else { return Ok(false) };
+        let missing = length - self.body.len();
+        let (piece, rest) = input.split_at(missing.min(input.len()));
+        *input = rest;
+        self.append(piece, length);
+        Ok(self.body.len() == length)
+    }
+
+    fn read_length(
+        &mut self,
+        input: &mut &[u8],
+        limit: usize,
+    ) -> Result<Option<usize>, FrameError> {
         if self.length.is_none() {
             let Some(length) = self.prefix.read(input)? else { return Ok(None) };
-            let within = usize::try_from(length).ok().filter(|&length| length <= self.limit);
-            let too_large = FrameError::TooLarge { length, limit: self.limit };
-            self.length = Some(within.ok_or(too_large)?);
+            self.length = Some(within(length, limit)?);
         }
         Ok(self.length)
     }
@@ -127,51 +177,56 @@ impl FrameDecoder {
         }
         self.body.extend_from_slice(piece);
     }
+
+    fn wants(&self) -> usize {
+        match self.length {
+            Some(length) => length - self.body.len(),
+            None => self.prefix.wants(),
+        }
+    }
 }
 
 /// The length prefix under way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Prefix {
     bytes: [u8; MAX_PREFIX],
     have: usize,
 }
 
 impl Prefix {
-    const fn new() -> Self {
-        Self { bytes: [0; MAX_PREFIX], have: 0 }
+    fn wants(&self) -> usize {
+        if self.have == 0 { 1 } else { prefix_len(self.bytes[0]) - self.have }
     }
 
-    /// Bytes of the whole prefix, which its first byte tells.
-    const fn length(&self) -> usize {
-        1 << (self.bytes[0] >> 6)
-    }
-
-    const fn wants(&self) -> usize {
-        if self.have == 0 { 1 } else { self.length() - self.have }
-    }
-
+    /// Takes bytes until the prefix is complete, and says what length it states.
     fn read(&mut self, input: &mut &[u8]) -> Result<Option<u64>, FrameError> {
         while let Some((&byte, rest)) = input.split_first() {
             *input = rest;
             self.bytes[self.have] = byte;
             self.have += 1;
-            if self.have == self.length() {
-                return self.take().map(Some);
+            if let Some((length, _)) = parse_prefix(&self.bytes[..self.have])? {
+                return Ok(Some(length));
             }
         }
         Ok(None)
     }
+}
 
-    fn take(&mut self) -> Result<u64, FrameError> {
-        let length = self.length();
-        let first = u64::from(self.bytes[0] & 0x3f);
-        let value = self.bytes[1..length].iter().fold(first, |acc, &b| acc << 8 | u64::from(b));
-        *self = Self::new();
-        if length > 1 && value >> (length * 4 - 2) == 0 {
-            return Err(FrameError::NotMinimal);
-        }
-        Ok(value)
+/// The length at the front of `input` and the bytes that it takes; `None` if it is not all there.
+fn parse_prefix(input: &[u8]) -> Result<Option<(u64, usize)>, FrameError> {
+    let Some((&first, rest)) = input.split_first() else { return Ok(None) };
+    let size = prefix_len(first);
+    let Some(rest) = rest.get(..size - 1) else { return Ok(None) };
+    let value = rest.iter().fold(u64::from(first & 0x3f), |acc, &b| acc << 8 | u64::from(b));
+    if size > 1 && value >> (size * 4 - 2) == 0 {
+        return Err(FrameError::NotMinimal);
     }
+    Ok(Some((value, size)))
+}
+
+/// Bytes of the whole prefix, which its first byte tells.
+const fn prefix_len(first: u8) -> usize {
+    1 << (first >> 6)
 }
 
 /// Why the bytes of a stream are not frames. The sender of the frame is at fault.

@@ -1,6 +1,11 @@
 //! Frames over one bidirectional QUIC stream (shell), SPEC §6.
 
-use std::task::{Context, Waker};
+use std::{
+    borrow::Cow,
+    future::{Future, poll_fn},
+    pin::pin,
+    task::{Context, Poll, Waker, ready},
+};
 
 use bytes::{Buf, Bytes};
 use pinhole_proto::{
@@ -10,20 +15,37 @@ use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
 
 use crate::{Connection, StreamError, connection::var_int};
 
-/// Bytes that are taken from QUIC at a time.
-const READ_CHUNK: usize = 64 << 10;
+/// Chunks that are taken from QUIC at a time. QUIC tells the end of a stream along with the last
+/// chunk if there was room for one more.
+const READ_CHUNKS: usize = 2;
 
 /// A stream that the peer opened, before its header was read.
 #[derive(Debug)]
-pub struct Offer {
+pub struct Offer(Box<Io>);
+
+/// Both directions of a stream. Boxed, because streams are moved from task to task and through the
+/// futures of those who handle them.
+#[derive(Debug)]
+struct Io {
+    send: Sender,
+    recv: Receiver,
     connection: Connection,
-    send: SendStream,
-    recv: RecvStream,
+}
+
+impl Io {
+    fn new(connection: Connection, send: Sender, recv: Receiver) -> Box<Self> {
+        Box::new(Self { send, recv, connection })
+    }
+
+    fn refuse(&mut self, code: StreamCode) {
+        self.send.refuse(&mut self.recv, code);
+    }
 }
 
 impl Offer {
     pub(crate) fn new(connection: Connection, send: SendStream, recv: RecvStream) -> Self {
-        Self { connection, send, recv }
+        let (send, recv) = (Sender::new(send, usize::MAX), Receiver::new(recv, HEADER_LIMIT));
+        Self(Io::new(connection, send, recv))
     }
 
     /// Reads the header, which names the protocol. The stream then has the frame limit that
@@ -32,36 +54,28 @@ impl Offer {
     /// # Errors
     /// [`StreamError`] if the header is not valid, the peer gave up, or the protocol is unknown.
     pub async fn open(
-        self,
+        mut self,
         limit: impl FnOnce(&Protocol) -> Option<usize>,
     ) -> Result<Stream, StreamError> {
-        let mut recv = Receiver::new(self.recv, HEADER_LIMIT);
-        let mut send = Sender::new(self.send, usize::MAX);
-        let protocol = match recv.header().await {
+        let protocol = match self.0.recv.header().await {
             Ok(protocol) => protocol,
             Err(error) => {
-                let code = recv.refused.unwrap_or(StreamCode::Malformed);
-                send.refuse(&mut recv, code);
+                self.0.refuse(self.0.recv.refused.unwrap_or(StreamCode::Malformed));
                 return Err(error);
             }
         };
         let Some(limit) = limit(&protocol) else {
-            send.refuse(&mut recv, StreamCode::UnknownProtocol);
+            self.0.refuse(StreamCode::UnknownProtocol);
             return Err(StreamError::Refused(StreamCode::UnknownProtocol));
         };
-        recv.set_limit(limit);
-        send.limit = limit;
-        let connection = self.connection;
-        Ok(Stream {
-            protocol,
-            send: SendHalf { sender: send, connection: connection.clone() },
-            recv: RecvHalf { receiver: recv, connection },
-        })
+        self.0.recv.set_limit(limit);
+        self.0.send.limit = limit;
+        Ok(Stream { protocol, io: self.0 })
     }
 
     /// Refuses the stream without reading its header.
     pub fn refuse(mut self, code: StreamCode) {
-        refuse(&mut self.send, &mut self.recv, code);
+        self.0.refuse(code);
     }
 }
 
@@ -71,8 +85,7 @@ impl Offer {
 #[derive(Debug)]
 pub struct Stream {
     protocol: Protocol,
-    send: SendHalf,
-    recv: RecvHalf,
+    io: Box<Io>,
 }
 
 impl Stream {
@@ -83,14 +96,10 @@ impl Stream {
         protocol: &Protocol,
         limit: usize,
     ) -> Self {
-        let mut sender = Sender::new(send, limit);
-        sender.queue_header(protocol);
-        let receiver = Receiver::new(recv, limit);
-        Self {
-            protocol: protocol.clone(),
-            send: SendHalf { sender, connection: connection.clone() },
-            recv: RecvHalf { receiver, connection },
-        }
+        let mut send = Sender::new(send, limit);
+        send.queue_header(protocol);
+        let io = Io::new(connection, send, Receiver::new(recv, limit));
+        Self { protocol: protocol.clone(), io }
     }
 
     /// The protocol that the header named.
@@ -100,20 +109,21 @@ impl Stream {
 
     /// The peer at the other end.
     pub fn peer(&self) -> PeerId {
-        self.send.connection.peer()
+        self.io.connection.peer()
     }
 
     /// The connection that carries the stream.
     pub fn connection(&self) -> &Connection {
-        &self.send.connection
+        &self.io.connection
     }
 
     /// Sends one frame; returns once QUIC has taken all of it.
     ///
     /// # Errors
-    /// See [`StreamError`]. Not cancel safe: a cancelled frame is sent in part.
+    /// See [`StreamError`]. A call that is cancelled has not sent the frame, or has taken it: then it
+    /// leaves with the next call.
     pub async fn send(&mut self, frame: &[u8]) -> Result<(), StreamError> {
-        self.send.send(frame).await
+        self.io.send.send(frame).await
     }
 
     /// The next frame; `None` when the peer has finished. Cancel safe.
@@ -121,10 +131,10 @@ impl Stream {
     /// # Errors
     /// See [`StreamError`].
     pub async fn recv(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
-        self.send.sender.flush().await?;
-        let received = self.recv.recv().await;
-        if let Some(code) = self.recv.receiver.refused {
-            self.send.sender.reset(code); // an answer to something unreadable would mislead
+        self.io.send.flush().await?;
+        let received = self.io.recv.recv().await;
+        if let Some(code) = self.io.recv.refused {
+            self.io.send.reset(code); // an answer to something unreadable would mislead
         }
         received
     }
@@ -135,10 +145,10 @@ impl Stream {
     /// # Errors
     /// See [`StreamError`].
     pub async fn recv_only(&mut self) -> Result<Vec<u8>, StreamError> {
-        self.send.sender.flush().await?;
-        let received = self.recv.receiver.recv_only().await;
-        if let Some(code) = self.recv.receiver.refused {
-            self.send.sender.reset(code);
+        self.io.send.flush().await?;
+        let received = self.io.recv.recv_only().await;
+        if let Some(code) = self.io.recv.refused {
+            self.io.send.reset(code);
         }
         received
     }
@@ -149,7 +159,7 @@ impl Stream {
     /// [`StreamError::Invalid`] if the peer sends another frame. See [`StreamError`].
     pub async fn end(&mut self) -> Result<(), StreamError> {
         self.finish().await?;
-        self.recv.receiver.end().await
+        self.io.recv.end().await
     }
 
     /// Ends our direction; frames that were sent still arrive.
@@ -157,7 +167,7 @@ impl Stream {
     /// # Errors
     /// See [`StreamError`].
     pub async fn finish(&mut self) -> Result<(), StreamError> {
-        self.send.finish().await
+        self.io.send.finish().await
     }
 
     /// Waits until the peer has acknowledged all that was sent before `finish`.
@@ -165,23 +175,27 @@ impl Stream {
     /// # Errors
     /// See [`StreamError`].
     pub async fn finished(&mut self) -> Result<(), StreamError> {
-        self.send.finished().await
+        self.io.send.finished().await
     }
 
     /// Gives up both directions and tells the peer why.
     pub fn refuse(mut self, code: StreamCode) {
-        self.send.sender.refuse(&mut self.recv.receiver, code);
+        self.io.send.refuse(&mut self.io.recv, code);
     }
 
     /// Streams with a higher number are sent first; 0 is the default.
     pub fn set_priority(&self, priority: i32) {
         // An error says only that the stream is already over.
-        let _ = self.send.sender.stream.set_priority(priority);
+        let _ = self.io.send.stream.set_priority(priority);
     }
 
     /// The two directions, to be used by two tasks.
     pub fn split(self) -> (SendHalf, RecvHalf) {
-        (self.send, self.recv)
+        let Io { send, recv, connection } = *self.io;
+        (
+            SendHalf { sender: send, _connection: connection.clone() },
+            RecvHalf { receiver: recv, connection },
+        )
     }
 }
 
@@ -189,7 +203,8 @@ impl Stream {
 #[derive(Debug)]
 pub struct SendHalf {
     sender: Sender,
-    connection: Connection,
+    /// Keeps the connection open.
+    _connection: Connection,
 }
 
 impl SendHalf {
@@ -223,14 +238,7 @@ impl SendHalf {
     /// # Errors
     /// See [`StreamError`].
     pub async fn finished(&mut self) -> Result<(), StreamError> {
-        match self.sender.stream.stopped().await {
-            Ok(None) => Ok(()),
-            Ok(Some(code)) => Err(refused(code)),
-            Err(quinn::StoppedError::ZeroRttRejected) => Err(StreamError::EarlyDataRejected),
-            Err(quinn::StoppedError::ConnectionLost(error)) => {
-                Err(StreamError::Closed(error.into()))
-            }
-        }
+        self.sender.finished().await
     }
 }
 
@@ -255,9 +263,8 @@ impl RecvHalf {
     /// # Errors
     /// See [`StreamError`].
     pub async fn read_chunk(&mut self, max: usize) -> Result<Option<Bytes>, StreamError> {
-        let unread = &mut self.receiver.unread;
-        if !unread.is_empty() {
-            return Ok(Some(unread.split_to(max.min(unread.len()))));
+        if let Some(chunk) = self.receiver.unread.iter_mut().find(|chunk| !chunk.is_empty()) {
+            return Ok(Some(chunk.split_to(max.min(chunk.len()))));
         }
         let chunk = self.receiver.stream.read_chunk(max, true).await.map_err(read_error)?;
         Ok(chunk.map(|chunk| chunk.bytes))
@@ -282,12 +289,14 @@ pub(crate) struct Sender {
     limit: usize,
     /// The header, until it leaves with the first frame.
     header: Option<StreamHeader>,
+    /// What QUIC did not take yet.
+    unsent: Bytes,
     finished: bool,
 }
 
 impl Sender {
     pub(crate) fn new(stream: SendStream, limit: usize) -> Self {
-        Self { stream, limit, header: None, finished: false }
+        Self { stream, limit, header: None, unsent: Bytes::new(), finished: false }
     }
 
     pub(crate) fn queue_header(&mut self, protocol: &Protocol) {
@@ -298,22 +307,45 @@ impl Sender {
         if frame.len() > self.limit {
             return Err(StreamError::TooLong { len: frame.len(), limit: self.limit });
         }
-        let header_len = self.header.as_ref().map_or(0, StreamHeader::frame_len);
-        // No byte more than needed: QUIC then takes the buffer as it is.
-        let mut bytes = Vec::with_capacity(header_len + frame_len(frame.len()));
-        if let Some(header) = self.header.take() {
-            header.encode_frame(&mut bytes);
-        }
-        encode_frame(frame, &mut bytes);
-        self.stream.write_chunk(bytes.into()).await.map_err(write_error)
+        self.write().await?; // what a call that was cancelled left
+        self.queue(Some(frame));
+        self.write().await
     }
 
     /// Sends the header, if no frame has taken it along.
     async fn flush(&mut self) -> Result<(), StreamError> {
-        let Some(header) = self.header.take() else { return Ok(()) };
-        let mut bytes = Vec::with_capacity(header.frame_len());
-        header.encode_frame(&mut bytes);
-        self.stream.write_chunk(bytes.into()).await.map_err(write_error)
+        if self.header.is_some() {
+            self.queue(None);
+        }
+        self.write().await
+    }
+
+    /// Makes the header, if it is still here, and a frame into one piece.
+    fn queue(&mut self, frame: Option<&[u8]>) {
+        let header_len = self.header.as_ref().map_or(0, StreamHeader::frame_len);
+        let len = frame.map_or(0, |frame| frame_len(frame.len()));
+        // No byte more than needed: QUIC then takes the buffer as it is.
+        let mut bytes = Vec::with_capacity(header_len + len);
+        if let Some(header) = self.header.take() {
+            header.encode_frame(&mut bytes);
+        }
+        if let Some(frame) = frame {
+            encode_frame(frame, &mut bytes);
+        }
+        self.unsent = bytes.into();
+    }
+
+    async fn write(&mut self) -> Result<(), StreamError> {
+        poll_fn(|context| self.poll_write(context)).await
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        while !self.unsent.is_empty() {
+            // As in `poll_read` of the receiver, the future keeps nothing.
+            let piece = std::slice::from_mut(&mut self.unsent);
+            ready!(pin!(self.stream.write_chunks(piece)).poll(context)).map_err(write_error)?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     pub(crate) fn refuse(&mut self, receiver: &mut Receiver, code: StreamCode) {
@@ -332,6 +364,17 @@ impl Sender {
         self.finished = true;
         self.stream.finish().map_err(|_| StreamError::Finished)
     }
+
+    async fn finished(&mut self) -> Result<(), StreamError> {
+        match self.stream.stopped().await {
+            Ok(None) => Ok(()),
+            Ok(Some(code)) => Err(refused(code)),
+            Err(quinn::StoppedError::ZeroRttRejected) => Err(StreamError::EarlyDataRejected),
+            Err(quinn::StoppedError::ConnectionLost(error)) => {
+                Err(StreamError::Closed(error.into()))
+            }
+        }
+    }
 }
 
 impl Drop for Sender {
@@ -346,8 +389,8 @@ impl Drop for Sender {
 pub(crate) struct Receiver {
     stream: RecvStream,
     frames: FrameDecoder,
-    /// Bytes that QUIC gave and the decoder did not take yet.
-    unread: Bytes,
+    /// Chunks that QUIC gave and the decoder did not take yet, in order.
+    unread: [Bytes; READ_CHUNKS],
     /// Why we told the peer to stop, if we did.
     pub(crate) refused: Option<StreamCode>,
     /// The end of the stream was read.
@@ -359,7 +402,7 @@ impl Receiver {
         Self {
             stream,
             frames: FrameDecoder::new(limit),
-            unread: Bytes::new(),
+            unread: Default::default(),
             refused: None,
             ended: false,
         }
@@ -370,17 +413,42 @@ impl Receiver {
     }
 
     pub(crate) async fn header(&mut self) -> Result<Protocol, StreamError> {
-        let frame = self.recv().await?.ok_or(StreamError::Ended)?;
-        let header = StreamHeader::decode(&frame);
+        let header =
+            poll_fn(|context| self.poll_frame(context, |body| StreamHeader::decode(&body)));
+        let header = header.await?.ok_or(StreamError::Ended)?;
         Ok(header.map_err(|error| StreamError::Invalid(error.to_string()))?.protocol)
     }
 
     pub(crate) async fn recv(&mut self) -> Result<Option<Vec<u8>>, StreamError> {
+        poll_fn(|context| self.poll_frame(context, |body| body.into_owned())).await
+    }
+
+    /// What `read` makes of the next frame; `None` at the end of the stream.
+    fn poll_frame<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        read: impl Fn(Cow<'_, [u8]>) -> T,
+    ) -> Poll<Result<Option<T>, StreamError>> {
         loop {
-            let mut input = &self.unread[..];
-            let frame = self.frames.next(&mut input);
-            let read = self.unread.len() - input.len();
-            self.unread.advance(read);
+            if let Some(frame) = self.next_frame(&read)? {
+                return Poll::Ready(Ok(Some(frame)));
+            }
+            if !ready!(self.poll_read(context))? {
+                return Poll::Ready(self.at_end().map(|()| None));
+            }
+        }
+    }
+
+    /// The next frame, if all of it was read.
+    fn next_frame<T>(
+        &mut self,
+        read: impl Fn(Cow<'_, [u8]>) -> T,
+    ) -> Result<Option<T>, StreamError> {
+        for chunk in &mut self.unread {
+            let mut input = &chunk[..];
+            let frame = self.frames.next_borrowed(&mut input).map(|frame| frame.map(&read));
+            let taken = chunk.len() - input.len();
+            chunk.advance(taken);
             match frame {
                 Ok(Some(frame)) => return Ok(Some(frame)),
                 Ok(None) => {}
@@ -391,22 +459,26 @@ impl Receiver {
                     return Err(StreamError::Invalid(error.to_string()));
                 }
             }
-            match self.stream.read_chunk(READ_CHUNK, true).await.map_err(read_error)? {
-                Some(chunk) => self.unread = chunk.bytes,
-                None if self.frames.is_between_frames() => {
-                    self.ended = true;
-                    return Ok(None);
-                }
-                None => {
-                    self.refused = Some(StreamCode::Malformed);
-                    return Err(StreamError::Ended);
-                }
-            }
         }
+        Ok(None)
     }
-}
 
-impl Receiver {
+    /// Fills `unread`, of which nothing is left; false at the end of the stream.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, StreamError>> {
+        // quinn keeps nothing in the future that it returns, so each poll may have a new one.
+        let read = pin!(self.stream.read_chunks(&mut self.unread)).poll(context);
+        read.map_ok(|read| read.is_some()).map_err(read_error)
+    }
+
+    fn at_end(&mut self) -> Result<(), StreamError> {
+        if self.frames.is_between_frames() {
+            self.ended = true;
+            return Ok(());
+        }
+        self.refused = Some(StreamCode::Malformed);
+        Err(StreamError::Ended)
+    }
+
     pub(crate) async fn recv_only(&mut self) -> Result<Vec<u8>, StreamError> {
         let frame = self.recv().await?;
         if frame.is_some() {
