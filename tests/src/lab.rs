@@ -78,6 +78,11 @@ impl Lab {
         Ok(())
     }
 
+    /// How many hosts there are, numbered from 0.
+    pub fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
     /// The address of a host.
     pub fn ip(&self, host: usize) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, 0, host as u8 + 1)

@@ -1,6 +1,8 @@
 //! Tier chaos: real programs that are killed, frozen and restarted.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+mod frozen;
+mod lossy;
 mod mesh;
 
 use std::{
