@@ -26,9 +26,15 @@ use crate::machine::{Signal, signal};
 /// What no test needs to wait for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Makes this the program that nodes are started from, for who has built it already.
+pub fn use_program(path: &Path) {
+    assert_eq!(PROGRAM.get_or_init(|| path.to_owned()), path, "another is in use already");
+}
+
 /// The `node` program of the profile in which this test was built. Cargo builds it if need be.
 pub fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let test = std::env::current_exe().unwrap(); // TARGET/PROFILE/deps/TEST
         let profile = test.parent().and_then(Path::parent).unwrap();

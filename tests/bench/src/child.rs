@@ -74,7 +74,8 @@ async fn serve<S: Stack>() -> Result<()> {
     parent_done().await
 }
 
-async fn parent_done() -> Result<()> {
+/// Waits until the parent closes our standard input.
+pub async fn parent_done() -> Result<()> {
     tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
     Ok(())
 }

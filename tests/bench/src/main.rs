@@ -7,7 +7,9 @@ mod forwarder;
 mod handshake;
 mod initial;
 mod latency;
+mod liveness;
 mod node;
+mod peers;
 mod pin;
 mod process;
 mod raw;
@@ -50,7 +52,7 @@ impl Run {
 
 type Group = (&'static str, fn(&Run) -> Result<Vec<Row>>);
 
-const GROUPS: [Group; 13] = [
+const GROUPS: [Group; 17] = [
     ("connect", latency::connect),
     ("first-idempotent", latency::first_idempotent),
     ("first-any", latency::first_any),
@@ -64,6 +66,10 @@ const GROUPS: [Group; 13] = [
     ("idle", footprint::idle),
     ("connection", footprint::connections),
     ("flood", flood::rows),
+    ("mesh", peers::mesh),
+    ("peers", peers::hundred),
+    ("heartbeat", liveness::heartbeat),
+    ("detection", liveness::detection),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -82,6 +88,7 @@ fn run_child(stack: &str, role: &str, args: &[String]) -> Result<()> {
     match stack {
         raw::Raw::NAME => child::run::<raw::Raw>(role, args),
         pin::Pin::NAME => child::run::<pin::Pin>(role, args),
+        peers::HOLD => peers::hold(role, args),
         _ => bail!("no such stack: {stack}"),
     }
 }
