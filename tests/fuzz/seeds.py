@@ -10,6 +10,21 @@ HERE = pathlib.Path(__file__).resolve().parent
 VECTORS = HERE.parent.parent / "docs" / "vectors"
 
 
+# One of each form that the control socket knows.
+PEER = "pin178yhzfdz0055n2y9j2gntumngvlj2tw6y44wxj7m4hkknax64g8qpgrn44"
+CONTROL_LINES = [
+    '{"do":"peers"}',
+    '{"do":"ping","target":"x","count":null,"interval_ms":1000,"timeout_ms":10000,"first":1}',
+    '{"do":"connect","target":"x","timeout_ms":10000}',
+    '{"do":"send","target":"x","kind":"chat","body_b64":"aGk=","timeout_ms":10000}',
+    '{"do":"change","changes":[{"allow":["%s"]},{"allow_learned":true}]}' % PEER,
+    '{"do":"change","changes":[{"mode":"learn"}]}',
+    '{"taken":true}',
+    '{"answer":"pong","object":{"seq":1,"rtt_ms":0.25,"path":[null,"\\ud83d\\ude00"]}}',
+    '{"error":{"kind":"usage","message":"why"}}',
+]
+
+
 def vectors(name):
     return json.loads((VECTORS / f"{name}.json").read_text())
 
@@ -52,8 +67,14 @@ def seeds():
     bodies = list(hexes(protocols, {"body", "request_body", "reply_body"}))
     bodies += list(hexes(addresses, {"body", "wire"}))
     for body in bodies:
-        for kind in range(9):
+        for kind in range(11):
             yield "body", bytes([kind]) + body
+
+    for payload in hexes(vectors("liveness"), {"payload"}):
+        yield "datagram", payload
+
+    for line in CONTROL_LINES:
+        yield "control", line.encode()
 
     for packet in hexes(handshake, {"protected", "payload", "header"}):
         yield "packet", packet

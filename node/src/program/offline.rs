@@ -4,8 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
-use pinhole_node::allowlist::{Allowlist, AllowlistFull, Mode};
-use pinhole_proto::PeerId;
+use pinhole_node::allowlist::{Allowlist, AllowlistFull};
 
 use super::config::{Config, Level, template};
 use super::data::{CONNECTION_ID_KEY, Folder, NETWORK_KEY};
@@ -14,6 +13,7 @@ use super::json::{Json, object};
 use super::output::{Color, End, Output};
 use super::run::effective;
 use super::state::{load_allowlist, peek_allowlist, save_allowlist};
+pub(crate) use super::wire::Change;
 
 /// Makes what is missing in the data folder and overwrites nothing.
 pub(crate) fn init(folder: &Folder, network_key: bool, output: &Output) -> Result<(), End> {
@@ -109,17 +109,6 @@ pub(crate) fn id(folder: &Folder, output: &Output) -> Result<(), End> {
         )
     })?;
     output.either(&object! { "peer": peer }, &format!("{peer}\n"))
-}
-
-/// A change of the allowlist.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Allow(Vec<PeerId>),
-    /// Every newcomer of mode learn.
-    AllowLearned,
-    Deny(Vec<PeerId>),
-    Forget(Vec<PeerId>),
-    Mode(Mode),
 }
 
 /// Changes the allowlist on disk, and shows it. The caller holds the folder. Of several changes, all

@@ -4,11 +4,11 @@
 //! each answer, and a last one, `{"done":true}` or an error. The objects inside the answers are
 //! those that `--json` prints: every key is always there, and what is unknown is null.
 
+use pinhole_node::allowlist::Mode;
 use pinhole_proto::PeerId;
 
 use super::failure::{Failure, Kind};
 use super::json::{Json, object};
-use super::offline::Change;
 
 /// What a command asks of the running node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,17 @@ pub(crate) enum Request {
     Change {
         changes: Vec<Change>,
     },
+}
+
+/// A change of the allowlist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Allow(Vec<PeerId>),
+    /// Every newcomer of mode learn.
+    AllowLearned,
+    Deny(Vec<PeerId>),
+    Forget(Vec<PeerId>),
+    Mode(Mode),
 }
 
 impl Request {
@@ -232,7 +243,6 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pinhole_node::allowlist::Mode;
 
     #[test]
     fn requests_survive_the_socket() {

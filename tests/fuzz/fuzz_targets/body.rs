@@ -7,13 +7,13 @@ use libfuzzer_sys::fuzz_target;
 use pinhole_fuzz::planted;
 use pinhole_proto::{
     Candidate, PeerAddr, PeerId, StreamHeader, decode, encode,
-    message::{IdentifyReply, IdentifyRequest, Message, PingBody, Receipt},
+    message::{IdentifyReply, IdentifyRequest, Message, PingBody, ReachRequest, Reached, Receipt},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&which, body)) = bytes.split_first() else { return };
-    match which % 9 {
+    match which % 11 {
         0 => drop(check::<PingBody>(body)),
         1 => drop(check::<IdentifyRequest>(body)),
         2 => {
@@ -26,6 +26,8 @@ fuzz_target!(|bytes: &[u8]| {
         5 => drop(check::<PeerId>(body)),
         6 => drop(check::<PeerAddr>(body)),
         7 => drop(check::<Candidate>(body)),
+        8 => drop(check::<ReachRequest>(body)),
+        9 => drop(check::<Reached>(body)),
         _ => drop(StreamHeader::decode(body)),
     }
 });
