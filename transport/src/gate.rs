@@ -363,7 +363,9 @@ impl Gate {
         match self.half_open.of_cid(orig_dcid) {
             Some(entry) if entry.was_taken() => Answer::Silence,
             Some(entry) if !entry.must_validate() => Answer::Accept,
-            _ => {
+            entry => {
+                // It came with a token that was none: only an honest one counts.
+                entry.map(HalfOpen::admitted_at).iter().for_each(|at| self.rate.take_back(*at));
                 self.half_open.forget(orig_dcid);
                 Answer::Retry
             }

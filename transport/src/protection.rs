@@ -104,11 +104,12 @@ pub(crate) enum Side {
 
 /// Packet and header keys of both directions, as `side` uses them.
 pub(crate) fn keys(suite: Suite, secrets: &Pair, side: Side) -> Keys {
+    Keys { header: header_keys(suite, secrets, side), packet: packet_keys(suite, secrets, side) }
+}
+
+fn header_keys(suite: Suite, secrets: &Pair, side: Side) -> KeyPair<Box<dyn HeaderKey>> {
     let (local, remote) = order(&secrets.dialer, &secrets.responder, side);
-    Keys {
-        header: KeyPair { local: header_key(suite, local), remote: header_key(suite, remote) },
-        packet: packet_keys(suite, secrets, side),
-    }
+    KeyPair { local: header_key(suite, local), remote: header_key(suite, remote) }
 }
 
 fn packet_keys(suite: Suite, secrets: &Pair, side: Side) -> KeyPair<Box<dyn PacketKey>> {
@@ -118,8 +119,10 @@ fn packet_keys(suite: Suite, secrets: &Pair, side: Side) -> KeyPair<Box<dyn Pack
 
 /// As `keys`, for 1-RTT packets, whose coming and going is felt in `pulse`.
 pub(crate) fn traffic_keys(suite: Suite, secrets: &Pair, side: Side, pulse: &Arc<Pulse>) -> Keys {
-    let packet = traffic_packet_keys(suite, secrets, side, pulse);
-    Keys { packet, ..keys(suite, secrets, side) }
+    Keys {
+        header: header_keys(suite, secrets, side),
+        packet: traffic_packet_keys(suite, secrets, side, pulse),
+    }
 }
 
 /// The packet keys among `traffic_keys`: all that a key update changes.

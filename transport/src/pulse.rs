@@ -104,12 +104,12 @@ impl Pulse {
         self.ack_delay.store(packet::ack_delay(frames).unwrap_or(0), Relaxed);
         if number >= self.newest.load(Relaxed) {
             self.newest.store(number.saturating_add(1), Relaxed);
-            self.handshake();
+            self.hear();
         }
     }
 
-    /// The handshake got on.
-    pub(crate) fn handshake(&self) {
+    /// Something new came from the peer: a packet, or a message that took the handshake further.
+    pub(crate) fn hear(&self) {
         self.heard.store(self.clock.micros.load(Relaxed), Relaxed);
     }
 

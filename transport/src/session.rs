@@ -140,7 +140,7 @@ impl DialerSession {
             }
             _ => return Err(HandshakeError::UnexpectedMessage),
         }
-        self.pulse.handshake();
+        self.pulse.hear();
         Ok(())
     }
 }
@@ -319,7 +319,7 @@ impl ResponderSession {
             }
             (ResponderState::AwaitConfirm, Message::Confirm) if !self.confirmed => {
                 self.confirmed = true;
-                self.config.pulse.handshake();
+                self.config.pulse.hear();
                 Ok(())
             }
             _ => Err(HandshakeError::UnexpectedMessage),

@@ -43,6 +43,7 @@ pub(crate) struct HalfOpen {
     dialer_cid: Vec<u8>,
     cids: Vec<Vec<u8>>,
     sources: Vec<Source>,
+    admitted_at: Instant,
     expires: Instant,
     must_validate: bool,
     /// A Retry token has shown that the first source is the dialer's address.
@@ -74,6 +75,7 @@ impl HalfOpen {
             dialer_cid: dialer_cid.to_vec(),
             cids: Vec::new(),
             sources: vec![Source { addr, received, sent: 0 }],
+            admitted_at: now,
             expires: now + HALF_OPEN_TIME,
             must_validate,
             validated: false,
@@ -88,6 +90,11 @@ impl HalfOpen {
     /// Whether the dialer may still confirm.
     pub(super) fn is_opening(&self, now: Instant) -> bool {
         !self.settled && now < self.expires
+    }
+
+    /// When it was admitted.
+    pub(super) fn admitted_at(&self) -> Instant {
+        self.admitted_at
     }
 
     /// Whether QUIC took up the connection.

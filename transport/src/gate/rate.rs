@@ -33,6 +33,13 @@ impl Rate {
         }
         self.recent.push_back(now);
     }
+
+    /// One that was let in at that time did not open after all.
+    pub(super) fn take_back(&mut self, at: Instant) {
+        if let Some(index) = self.recent.iter().rposition(|recent| *recent == at) {
+            self.recent.remove(index);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -54,6 +61,19 @@ mod tests {
             }
         }
         assert_eq!(let_in, [0, 100, 200, 1000, 1100, 1200, 2000, 9000, 9000]);
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_room_for_one_more() {
+        let start = crate::endpoint::now();
+        let mut rate = Rate::new(2);
+        rate.record(start);
+        rate.record(start + 500 * MS);
+        rate.take_back(start + 7 * MS);
+        assert!(!rate.has_room(start + 500 * MS), "nothing was let in then");
+        rate.take_back(start);
+        rate.record(start + 600 * MS);
+        assert!(!rate.has_room(start + 1499 * MS) && rate.has_room(start + 1500 * MS));
     }
 
     #[test]

@@ -283,6 +283,20 @@ fn in_any_second_no_more_connections_open_than_the_rate_and_who_comes_again_gets
     assert_eq!(bench.hear_first(&keys[0], 6), Verdict::Pass(addr(1)), "its counter is unused");
 }
 
+#[test]
+fn a_forged_token_uses_up_no_room_in_the_second() {
+    let mut bench = Bench::limited(Limits { half_open: 1, accepts_per_second: 2 });
+    let keys: Vec<_> = (0..5).map(|_| bench.rng.key()).collect();
+    bench.hear_first(&keys[0], 1);
+    for key in &keys[1..4] {
+        let packet = InitialPacket { token: vec![2; 40], ..bench.packet() };
+        let hello = bench.hello(key, 1);
+        assert_eq!(bench.hear(2, &packet.seal(&crypto_frame(0, &hello))), Verdict::Pass(addr(2)));
+        assert_eq!(bench.gate.answer(&packet.dcid, addr(2), false), Answer::Retry);
+    }
+    assert_eq!((bench.gate.counters().paced, bench.gate.half_open()), (0, 1));
+}
+
 /// Refuses everybody and counts how often it is asked.
 #[derive(Default)]
 struct Asked(std::sync::Mutex<Vec<PeerId>>);

@@ -164,7 +164,8 @@ pub fn gate(script: &[u8]) -> GateCounters {
     let mut now = crate::endpoint::now();
     let mut sent: Vec<Sent> = Vec::new();
     let mut greatest: BTreeMap<PeerId, u64> = BTreeMap::new();
-    let mut admissions: Vec<Instant> = Vec::new();
+    // When whose Hello was let in, but for those that got a Retry after all.
+    let mut admissions: Vec<(Instant, PeerId, u64)> = Vec::new();
     let mut steps = 0;
     while !script.is_over() && steps < 40 {
         steps += 1;
@@ -188,13 +189,16 @@ pub fn gate(script: &[u8]) -> GateCounters {
                 let retried = after.retried != before.retried;
                 assert_eq!(verdict == Verdict::Pass(source), let_in || retried);
                 note(&mut greatest, let_in, &made);
+                admissions.extend(let_in.then_some((now, made.dialer, made.counter)));
                 sent.push(made);
             }
             2 => {
                 if let Some(old) = pick(&mut script) {
                     let admitted = gate.counters().admitted;
                     hear(&mut gate, now, source, &old.datagram, &mut rng);
-                    note(&mut greatest, gate.counters().admitted != admitted, &old);
+                    let let_in = gate.counters().admitted != admitted;
+                    note(&mut greatest, let_in, &old);
+                    admissions.extend(let_in.then_some((now, old.dialer, old.counter)));
                 }
             }
             3 => {
@@ -218,8 +222,12 @@ pub fn gate(script: &[u8]) -> GateCounters {
             6 => {
                 if let Some(old) = pick(&mut script) {
                     let validated = script.byte() & 1 == 1;
-                    if gate.answer(&old.dcid, source, validated) == Answer::Accept {
-                        let _ = gate.take_admitted(&old.message[3..]);
+                    match gate.answer(&old.dcid, source, validated) {
+                        Answer::Accept => drop(gate.take_admitted(&old.message[3..])),
+                        Answer::Retry => admissions.retain(|(_, peer, counter)| {
+                            (*peer, *counter) != (old.dialer, old.counter)
+                        }),
+                        Answer::Silence => {}
                     }
                 }
             }
@@ -243,9 +251,8 @@ pub fn gate(script: &[u8]) -> GateCounters {
                 }
             }
         }
-        admissions.resize(gate.counters().admitted as usize, now);
-        let second = |at: &&Instant| now - **at < Duration::from_secs(1);
-        assert!(admissions.iter().rev().take_while(second).count() <= RATE, "faster than allowed");
+        let recent = admissions.iter().filter(|(at, ..)| now - *at < Duration::from_secs(1));
+        assert!(recent.count() <= RATE, "faster than allowed");
         assert!(gate.half_open() <= 2 * MAX, "{} half-open connections", gate.half_open());
         let (entries, cids, peers) = gate.sizes();
         assert!(entries <= 6 * MAX && cids <= 4 * entries && peers <= crate::gate::REPLAY_PEERS);
