@@ -205,7 +205,7 @@ impl Builder {
         self
     }
 
-    /// How soon silent peers are noticed, and at what cost: that of a [`Preset`], or times of your
+    /// How soon silent peers are noticed, and at what cost: that of a [`Preset`](crate::Preset), or times of your
     /// own.
     pub fn liveness(mut self, liveness: impl Into<LivenessConfig>) -> Self {
         self.liveness = liveness.into();

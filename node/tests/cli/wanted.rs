@@ -14,8 +14,7 @@ fn what_connect_was_told_outlasts_a_kill() {
     let up_b = b.up(&[]);
     up_b.peer_event(&up_a.peer(), "connected");
     b.json(&["disconnect", &up_a.peer()]).object();
-    // What the killed node left open there is given up a little later.
-    up_a.event_where("peer", |event| event["peer"] == peer && event["state"] != "connected");
+    up_a.peer_event(&peer, "disconnected");
     drop(up_b);
     let up_b = b.up(&[]);
     assert_eq!(b.json(&["status"]).object()["peers"]["known"], 0);
