@@ -205,8 +205,8 @@ impl Builder {
         self
     }
 
-    /// How soon silent peers are noticed, and at what cost: that of a [`Preset`](crate::Preset), or times of your
-    /// own.
+    /// How soon silent peers are noticed, and at what cost: that of a [`Preset`](crate::Preset), or
+    /// times of your own.
     pub fn liveness(mut self, liveness: impl Into<LivenessConfig>) -> Self {
         self.liveness = liveness.into();
         self
