@@ -61,6 +61,11 @@ def raw_parameters(data):
     return found
 
 
+def number(data):
+    """The value of a transport parameter that is an integer."""
+    return Buffer(data=data).pull_uint_var()
+
+
 def padding(length):
     """A transport parameter that nobody knows, of this length in all."""
     rest = length - 4

@@ -1,9 +1,10 @@
-"""The bodies of ping/1, identify/1 and message/1: SPEC chapter 7."""
+"""The bodies of ping/1, identify/1, message/1 and reach/1: SPEC chapter 7."""
 
 from dataclasses import dataclass, field
 
 import addresses
 import frames
+import identity
 import postcard
 from errors import SpecError
 
@@ -16,6 +17,7 @@ ID = 16
 
 KINDS = ("chat", "data", "control")
 REFUSALS = ("full", "not_wanted", "body")
+REACHED = ("heard", "silent", "not_connected", "busy")
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,11 @@ PROTOCOLS = {
     "ping/1": Limits(8, 8, True),
     "identify/1": Limits(0, 8192, False),
     "message/1": Limits(65556, 64, False),
+    "reach/1": Limits(32, 64, False),
 }
 IDENTIFY_REPLY_LIMIT = PROTOCOLS["identify/1"].reply
 MESSAGE_REPLY_LIMIT = PROTOCOLS["message/1"].reply
+REACH_REPLY_LIMIT = PROTOCOLS["reach/1"].reply
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,46 @@ class MessageReply:
         return {"id": self.id.hex(), "outcome": outcome}
 
 
+@dataclass(frozen=True)
+class Reach:
+    """Do you hear this peer?"""
+
+    peer: bytes
+
+    def encode(self):
+        return self.peer
+
+    @classmethod
+    def decode(cls, body):
+        return cls(postcard.decode(body, addresses.read_peer_id))
+
+    def as_json(self):
+        return {"peer": identity.encode(self.peer)}
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The answer; `rtt_ms` is there if the peer was heard."""
+
+    answer: str
+    rtt_ms: int = None
+
+    def encode(self):
+        rtt = postcard.varint(self.rtt_ms) if self.answer == "heard" else b""
+        return postcard.varint(REACHED.index(self.answer)) + rtt
+
+    @classmethod
+    def decode(cls, body):
+        def read(reader):
+            answer = REACHED[reader.variant(len(REACHED))]
+            return cls(answer, reader.varint(16) if answer == "heard" else None)
+
+        return postcard.decode(body, read)
+
+    def as_json(self):
+        return {"heard": {"rtt_ms": self.rtt_ms}} if self.answer == "heard" else self.answer
+
+
 TYPES = {
     "ping request": Ping,
     "ping reply": Ping,
@@ -172,4 +216,6 @@ TYPES = {
     "identify reply": IdentifyReply,
     "message request": MessageRequest,
     "message reply": MessageReply,
+    "reach request": Reach,
+    "reach reply": Reached,
 }

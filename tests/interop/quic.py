@@ -80,6 +80,8 @@ class Connection:
         self.closed = None
         self.close_frame = None
         self.peer_updates = 0
+        self.datagrams = []  # (time, payload) of each DATAGRAM frame that came
+        self.datagrams_sent = self.datagrams_acked = 0
         self.bytes_in = self.bytes_out = 0
         self.packets_seen = []  # (type, number) of every packet that was readable
         self.undecryptable = []
@@ -166,6 +168,8 @@ class Connection:
                 number(), number(), number()
             for packet in [n for n in space.sent if n in acked]:
                 del space.sent[packet]
+            self.datagrams_acked += len([n for n in space.datagrams if n in acked])
+            space.datagrams = {n for n in space.datagrams if n not in acked}
         elif kind == 0x06:
             offset, length = number(), number()
             space.inflow.add(offset, buf.pull_bytes(length))
@@ -221,7 +225,8 @@ class Connection:
             self.confirmed = True
             self._discard(HANDSHAKE)
         elif kind in (0x30, 0x31):
-            buf.pull_bytes(number() if kind == 0x31 else buf.capacity - buf.tell())
+            length = number() if kind == 0x31 else buf.capacity - buf.tell()
+            self.datagrams.append((time.monotonic(), buf.pull_bytes(length)))
         else:
             raise QuicError(0x07, f"unknown frame 0x{kind:x}")
 
@@ -305,6 +310,13 @@ class Connection:
     def queue(self, space, frame):
         """A frame to send, again and again until it is acknowledged."""
         self.spaces[space].queue.append(frame)
+
+    def send_datagram(self, payload):
+        """A DATAGRAM frame (RFC 9221): acknowledged, and not sent again if it is lost."""
+        if len(payload) + 9 > (self.parameters.max_datagram_frame_size or 0):
+            raise QuicError(NO_ERROR, "the peer takes no datagrams of that size")
+        self.datagrams_sent += 1
+        self.queue(APPLICATION, b"\x31" + encode_uint_var(len(payload)) + payload)
 
     def send_message(self, space, message):
         """A handshake message, whole in one CRYPTO frame."""
@@ -416,7 +428,9 @@ class Connection:
         number, space.next_number = space.next_number, space.next_number + 1
         header = self._header(kind, context, len(payload) + PACKET_NUMBER_SIZE + TAG_SIZE)
         header += number.to_bytes(PACKET_NUMBER_SIZE, "big")
-        eliciting = [f for f in frames if f[0] not in (0x02, 0x1C, 0x1D)]
+        if any(frame[0] == 0x31 for frame in frames):
+            space.datagrams.add(number)
+        eliciting = [f for f in frames if f[0] not in (0x02, 0x1C, 0x1D, 0x31)]
         if eliciting:
             space.sent[number] = Sent(eliciting, time.monotonic(), kind == "0-rtt")
         return context.encrypt_packet(header, payload, number)

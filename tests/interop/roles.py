@@ -28,14 +28,17 @@ WINDOW = 1 << 20
 
 
 def default_parameters(**more):
-    """The transport parameters that both roles send."""
+    """The transport parameters that both roles send.
+
+    No idle timeout (SPEC §8.6), and datagrams of any size.
+    """
     return QuicTransportParameters(
-        max_idle_timeout=30_000,
         initial_max_data=WINDOW,
         initial_max_stream_data_bidi_local=WINDOW,
         initial_max_stream_data_bidi_remote=WINDOW,
         initial_max_streams_bidi=16,
         active_connection_id_limit=2,
+        max_datagram_frame_size=65535,
         **more,
     )
 

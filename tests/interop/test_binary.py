@@ -40,6 +40,8 @@ class Connected(cases.Case):
         self.assertEqual(len(raw[0x0F]), 8, "connection ids have 8 bytes")
         self.assertEqual(raw[0x00], link.connection.original_dcid)
         self.assertNotIn(0x10, raw)
+        self.assertNotIn(0x01, raw, "idle timeout, SPEC §8.6")
+        self.assertGreaterEqual(cases.number(raw[0x20]), 64, "datagrams, SPEC §10.2")
 
     def test_suites(self):
         chacha, aes = handshake.CHACHA20_POLY1305, handshake.AES_128_GCM

@@ -39,6 +39,13 @@ class AsDialer(unittest.TestCase):
                 self.assertEqual(first.original_dcid[0] & 0x80, 0)
                 self.assertIn(handshake.CHACHA20_POLY1305, first.dialer.suites)
 
+    def test_parameters_of_the_dialer(self):
+        server, _ = self.run_command("ping", "PEER", "-c", "1")
+        raw = cases.raw_parameters(server.connections[0][0].dialer.parameters)
+        self.assertNotIn(0x2AB2, raw, "grease_quic_bit")
+        self.assertNotIn(0x01, raw, "idle timeout, SPEC §8.6")
+        self.assertGreaterEqual(cases.number(raw[0x20]), 64, "datagrams, SPEC §10.2")
+
     def test_send(self):
         server, lines = self.run_command("send", "PEER", "--", "hello from the program")
         self.assertEqual([m.body for m in server.messages], [b"hello from the program"])

@@ -15,6 +15,7 @@ import addresses
 import frames
 import handshake
 import identity
+import liveness
 import messages
 import postcard
 import quic
@@ -478,7 +479,23 @@ class Protocols(Vectors):
             self.refused(case, messages.TYPES[case["type"]].decode, unhex(case["body"]))
 
 
-READERS = [Identity, Addresses, Handshake, Streams, Protocols]
+class Liveness(Vectors):
+    file = "liveness.json"
+    parts = {"spec", "datagrams", "ignored"}
+
+    def test_datagrams(self):
+        for case in self.cases("datagrams", "message payload"):
+            payload = unhex(case["payload"])
+            message = liveness.decode(payload)
+            self.assertEqual(message.as_json(), case["message"])
+            self.assertEqual(message.encode(), payload)
+
+    def test_ignored(self):
+        for case in self.cases("ignored", "payload error why"):
+            self.refused(case, liveness.decode, unhex(case["payload"]))
+
+
+READERS = [Identity, Addresses, Handshake, Streams, Protocols, Liveness]
 
 
 if __name__ == "__main__":
