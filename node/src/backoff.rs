@@ -12,7 +12,7 @@ use crate::rng::Rng;
 /// The longest wait after the first failure, by default. SPEC §10.8.
 pub const BASE: Duration = Duration::from_secs(1);
 /// The longest wait between tries, by default. SPEC §10.8.
-pub const CAP: Duration = Duration::from_secs(30);
+pub const CAP: Duration = Duration::from_secs(15);
 /// Failures in a row until a peer is tried more rarely, by default. SPEC §10.8.
 pub const TRIES: u32 = 30;
 /// The longest wait from then on, by default. SPEC §10.8.

@@ -82,6 +82,7 @@ pub struct Liveness {
     /// The last silence that ended, and when.
     last_gap: Option<(Duration, Instant)>,
     rtt: Duration,
+    told: Option<Vitals>,
     waiting: Option<Instant>,
     active_since: Option<Instant>,
     /// Since when something waits, in this silence.
@@ -133,6 +134,7 @@ impl Liveness {
             heard: now,
             last_gap: None,
             rtt: Duration::ZERO,
+            told: None,
             waiting: None,
             active_since: None,
             pending: None,
@@ -149,9 +151,12 @@ impl Liveness {
         }
     }
 
-    /// What the transport knows now.
-    pub fn handle_vitals(&mut self, now: Instant, vitals: Vitals) {
-        self.rtt = vitals.rtt;
+    /// What the transport knows now; false if that is nothing new.
+    pub fn handle_vitals(&mut self, now: Instant, vitals: Vitals) -> bool {
+        if self.told.replace(vitals) == Some(vitals) {
+            return false;
+        }
+        self.rtt = self.believed(vitals.rtt);
         self.waiting = vitals.waiting;
         self.active_since = vitals.active.then(|| self.active_since.unwrap_or(now));
         let heard = vitals.heard.min(now);
@@ -159,6 +164,13 @@ impl Liveness {
             self.handle_heard(heard);
         }
         self.note_pending();
+        true
+    }
+
+    /// An acknowledgement that comes when a peer was frozen makes one sample as long as the freeze;
+    /// a path that really became slower says so again and again.
+    fn believed(&self, rtt: Duration) -> Duration {
+        if self.rtt.is_zero() { rtt } else { rtt.min(self.rtt * 2 + RTT_STEP) }
     }
 
     fn handle_heard(&mut self, heard: Instant) {
@@ -224,6 +236,12 @@ impl Liveness {
         self.held_since = self.held_since.map(|_| now);
         self.looked = now;
         self.armed = now;
+    }
+
+    /// Another connection to the same peer failed, and this one was silent for as long.
+    pub fn handle_failed(&mut self, now: Instant) {
+        self.health = Health::Failed;
+        self.held_since = Some(now);
     }
 
     /// Another connection's heartbeat is sent now: if ours is due soon, it goes along, so that a
@@ -383,4 +401,7 @@ impl Liveness {
 }
 
 /// A longer round trip does not move a deadline any further. SPEC §10.6.
-pub const MAX_RTT: Duration = Duration::from_secs(8);
+pub const MAX_RTT: Duration = Duration::from_secs(4);
+
+/// How much more than twice the round trip before is believed at once.
+const RTT_STEP: Duration = Duration::from_millis(100);

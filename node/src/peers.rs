@@ -20,6 +20,7 @@
 //! health, dial) after each input; so there is no order of inputs that leads to a state that is not
 //! true.
 
+mod agenda;
 mod dials;
 mod entry;
 mod health;
@@ -36,6 +37,7 @@ use std::time::{Duration, Instant};
 
 use pinhole_proto::{Candidate, PeerId};
 
+use self::agenda::{Agenda, Plan};
 pub use self::dials::{HASTE_SPACING, LOST_TOGETHER};
 use self::entry::Entry;
 pub use self::health::REBOUND_SPACING;
@@ -63,6 +65,9 @@ pub struct Peers {
     rng: Rng,
     peers: BTreeMap<PeerId, Entry>,
     links: BTreeMap<LinkId, PeerId>,
+    agenda: Agenda,
+    /// Whose entries were changed since the agenda was written.
+    touched: Vec<PeerId>,
     next_dial: u64,
     /// When the next dial that nobody waits for may start.
     next_start: Option<Instant>,
@@ -86,6 +91,8 @@ impl Peers {
             rng,
             peers: BTreeMap::new(),
             links: BTreeMap::new(),
+            agenda: Agenda::default(),
+            touched: Vec::new(),
             next_dial: 0,
             next_start: None,
             questions: Questions::default(),
@@ -110,15 +117,17 @@ impl Peers {
     ) -> Result<(), PeerRefused> {
         let most = self.config.max_candidates;
         self.entry(now, peer, origin)?.add_candidates(candidates, most);
+        self.replan();
         Ok(())
     }
 
     /// `peer` is to be connected always, or only when needed.
     pub fn handle_wanted(&mut self, now: Instant, peer: PeerId, wanted: bool) {
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let Some(entry) = self.entry_mut(&peer) else { return };
         entry.wanted = wanted;
         entry.retry_at = (wanted && entry.is_away()).then_some(now);
         self.start_due_dials(now);
+        self.replan();
     }
 
     /// Somebody needs a connection to `peer` now.
@@ -142,12 +151,14 @@ impl Peers {
         if entry.candidates.is_empty() {
             return Err(PeerRefused::NoAddress);
         }
-        Ok(DialAnswer::Started(self.start_dial(now, peer, Reason::Dialing)))
+        let dial = self.start_dial(now, peer, Reason::Dialing);
+        self.replan();
+        Ok(DialAnswer::Started(dial))
     }
 
     /// A dial ended without a connection.
     pub fn handle_dial_failed(&mut self, now: Instant, peer: PeerId, dial: DialId, why: Reason) {
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let Some(entry) = self.entry_mut(&peer) else { return };
         if entry.dial.as_ref().is_none_or(|under_way| under_way.id != dial) {
             return;
         }
@@ -156,11 +167,12 @@ impl Peers {
             self.back_off(now, peer);
         }
         let other = self.who_lives_there(peer).filter(|_| why == Reason::NoAnswer);
-        if let Some(entry) = self.peers.get_mut(&peer) {
+        if let Some(entry) = self.entry_mut(&peer) {
             entry.wrong_identity = other;
         }
         self.settle(now, peer, if other.is_some() { Reason::WrongIdentity } else { why });
         self.start_due_dials(now);
+        self.replan();
     }
 
     /// A connection was confirmed: `dial` is ours that led to it, if we dialed.
@@ -170,6 +182,7 @@ impl Peers {
             self.commands.push_back(close(CloseReason::Full));
             return self.dial_ended(now, peer, dial, Reason::Full);
         }
+        self.replan();
         let (interval, first) = (self.interval, self.count().1 == 0);
         let Ok(entry) = self.entry(now, peer, Origin::Inbound) else {
             return self.commands.push_back(close(CloseReason::Full));
@@ -193,6 +206,7 @@ impl Peers {
         self.settle(now, peer, if up.dialed { Reason::Dialed } else { Reason::Accepted });
         self.hasten_with(now, peer, first);
         self.start_due_dials(now);
+        self.replan();
     }
 
     /// A connection is gone, whoever closed it.
@@ -201,20 +215,21 @@ impl Peers {
         if self.peers.get(&peer).is_some_and(|entry| entry.kept == Some(link)) {
             self.note_lost(now, peer, link);
         }
-        if let Some(entry) = self.peers.get_mut(&peer) {
+        if let Some(entry) = self.entry_mut(&peer) {
             entry.forget_link(link);
         }
         self.settle(now, peer, why);
         self.start_due_dials(now);
+        self.replan();
     }
 
     /// How many streams run on a connection, and when one last began or ended. To be told before
     /// each [`handle_timeout`](Self::handle_timeout), and at once for a watched link that ran dry.
     pub fn handle_use(&mut self, now: Instant, link: LinkId, active: u32, last_use: Instant) {
-        if let Some(link) = self.link_mut(link) {
-            link.handle_use(active, last_use);
+        if self.told(link, |link| link.handle_use(active, last_use)) {
+            self.step_drain(now, link);
+            self.replan();
         }
-        self.step_drain(now, link);
     }
 
     /// The acceptor of a connection that we dialed opens no more streams there.
@@ -223,16 +238,18 @@ impl Peers {
             link.handle_drained();
         }
         self.step_drain(now, link);
+        self.replan();
     }
 
     /// Closes every connection to `peer` and dials it no more until somebody asks.
     pub fn handle_disconnect(&mut self, now: Instant, peer: PeerId) {
         self.drop_peer(now, peer, CloseReason::Disconnect, Reason::Disconnect);
+        self.replan();
     }
 
     /// The allowlist's verdict on a peer, whenever it may have changed.
     pub fn handle_verdict(&mut self, now: Instant, peer: PeerId, verdict: Verdict) {
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let Some(entry) = self.entry_mut(&peer) else { return };
         let denied = verdict != Verdict::Admitted;
         if std::mem::replace(&mut entry.denied, denied) == denied {
             return;
@@ -240,7 +257,7 @@ impl Peers {
         if denied {
             let wanted = entry.wanted;
             self.drop_peer(now, peer, CloseReason::Denied, Reason::Denied);
-            if let Some(entry) = self.peers.get_mut(&peer) {
+            if let Some(entry) = self.entry_mut(&peer) {
                 entry.wanted = wanted;
             }
         } else {
@@ -248,18 +265,22 @@ impl Peers {
             self.settle(now, peer, Reason::Allowed);
             self.start_due_dials(now);
         }
+        self.replan();
     }
 
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let links: Vec<_> = self.links.keys().copied().collect();
-        for link in links {
-            self.step_drain(now, link);
-            self.step_idle(now, link);
+        for peer in self.agenda.chores_due(now) {
+            let links = self.peers.get(&peer).map_or(&[][..], |entry| &entry.links);
+            for link in links.iter().map(|link| link.id).collect::<Vec<_>>() {
+                self.step_drain(now, link);
+                self.step_idle(now, link);
+            }
         }
         self.step_health(now);
         self.step_questions(now);
         self.start_due_dials(now);
+        self.replan();
     }
 
     /// What to do next.
@@ -275,14 +296,9 @@ impl Peers {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let times = &self.config.times;
-        let drains = self.live_links().filter_map(|(_, link)| link.drain_at(times));
-        let idles = self
-            .live_links()
-            .filter(|(entry, link)| entry.closes_when_idle(link))
-            .filter_map(|(_, link)| link.idle_at(times));
-        let rest = [self.dial_timeout(), self.health_timeout(), self.questions.poll_timeout()];
-        drains.chain(idles).chain(rest.into_iter().flatten()).min()
+        let agenda = [self.agenda.next_health(), self.agenda.next_chore()];
+        let rest = [self.dial_timeout(), self.questions.poll_timeout()];
+        agenda.into_iter().chain(rest).flatten().min()
     }
 
     /// Every known peer, in the order of their ids.
@@ -299,7 +315,7 @@ impl Peers {
     /// Peers in the table, and those of them with a kept connection.
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
-        (self.peers.len(), self.peers.values().filter(|entry| entry.kept.is_some()).count())
+        (self.peers.len(), self.agenda.connected())
     }
 
     fn live_links(&self) -> impl Iterator<Item = (&Entry, &Link)> {
@@ -307,8 +323,19 @@ impl Peers {
     }
 
     fn link_mut(&mut self, link: LinkId) -> Option<&mut Link> {
-        let peer = self.links.get(&link)?;
-        self.peers.get_mut(peer)?.link_mut(link)
+        let peer = *self.links.get(&link)?;
+        self.entry_mut(&peer)?.link_mut(link)
+    }
+
+    /// Tells a link something that is often nothing new; whether it was.
+    fn told(&mut self, link: LinkId, tell: impl FnOnce(&mut Link) -> bool) -> bool {
+        let Some(peer) = self.links.get(&link).copied() else { return false };
+        let entry = self.peers.get_mut(&peer);
+        let news = entry.and_then(|entry| entry.link_mut(link)).is_some_and(tell);
+        if news {
+            self.touched.push(peer);
+        }
+        news
     }
 
     /// The entry of `peer`, made if there is none and there is room for one.
@@ -325,6 +352,7 @@ impl Peers {
         if full && !self.forget_one() {
             return Err(PeerRefused::Full { limit: self.config.max_known });
         }
+        self.touched.push(peer);
         Ok(self.peers.entry(peer).or_insert_with(|| Entry::new(now, origin)))
     }
 
@@ -336,7 +364,11 @@ impl Peers {
             .filter(|(_, entry)| entry.may_be_forgotten())
             .min_by_key(|(_, entry)| entry.since)
             .map(|(peer, _)| *peer);
-        oldest.is_some_and(|peer| self.peers.remove(&peer).is_some())
+        let Some(peer) = oldest else { return false };
+        if let Some(entry) = self.peers.remove(&peer) {
+            self.agenda.replace(peer, entry.plan, Plan::default());
+        }
+        true
     }
 
     /// Closes the unwanted connection of another peer that has gone unused longest.
@@ -352,7 +384,7 @@ impl Peers {
         // It counts no more at once; a dialer that comes faster than links close gets nothing.
         self.links.remove(&link);
         self.close(link, CloseReason::Full);
-        if let Some(entry) = self.peers.get_mut(&peer) {
+        if let Some(entry) = self.entry_mut(&peer) {
             entry.links.retain(|other| other.id != link);
         }
         self.settle(now, peer, Reason::Full);
@@ -367,7 +399,7 @@ impl Peers {
     }
 
     fn drop_peer(&mut self, now: Instant, peer: PeerId, close: CloseReason, why: Reason) {
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let Some(entry) = self.entry_mut(&peer) else { return };
         entry.wanted = false;
         entry.retry_at = None;
         entry.backoff.handle_success();
@@ -399,10 +431,11 @@ impl Peers {
 
     fn settle_links(&mut self, now: Instant, peer: PeerId) {
         let we_are_lower = self.us < peer;
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let Some(entry) = self.entry_mut(&peer) else { return };
         let kept = link::kept(&entry.links, we_are_lower);
+        let mut commands = Vec::new();
         if std::mem::replace(&mut entry.kept, kept) != kept {
-            self.commands.push_back(PeerCommand::Keep { peer, link: kept });
+            commands.push(PeerCommand::Keep { peer, link: kept });
         }
         let mut replaced = Vec::new();
         for link in entry.links.iter_mut().filter(|link| !link.closing) {
@@ -411,9 +444,10 @@ impl Peers {
             } else if link.has_failed() {
                 replaced.extend(kept.map(|_| link.id));
             } else if link.handle_lost_tie(now) {
-                self.commands.push_back(PeerCommand::WatchUse(link.id));
+                commands.push(PeerCommand::WatchUse(link.id));
             }
         }
+        self.commands.extend(commands);
         for id in replaced {
             self.close(id, CloseReason::Duplicate);
         }
@@ -423,7 +457,7 @@ impl Peers {
     }
 
     fn settle_state(&mut self, now: Instant, peer: PeerId, reason: Reason) {
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let Some(entry) = self.entry_mut(&peer) else { return };
         let state = entry.derive_state();
         let was = std::mem::replace(&mut entry.state, state);
         if was == state {

@@ -19,7 +19,7 @@ impl Peers {
     pub(super) fn start_dial(&mut self, now: Instant, peer: PeerId, reason: Reason) -> DialId {
         let dial = DialId(self.next_dial);
         self.next_dial += 1;
-        if let Some(entry) = self.peers.get_mut(&peer) {
+        if let Some(entry) = self.entry_mut(&peer) {
             entry.dial = Some(Dialing { id: dial, retrying: reason != Reason::Dialing });
             entry.retry_at = None;
             let candidates = entry.candidates.clone();
@@ -32,16 +32,10 @@ impl Peers {
     /// Dials the wanted peers whose time has come, as many as may be dialed at a time and in a
     /// time.
     pub(super) fn start_due_dials(&mut self, now: Instant) {
-        let room = self.config.max_retrying.saturating_sub(self.retrying());
-        if room == 0 || self.next_start.is_some_and(|at| now < at) {
-            return;
-        }
-        let due = self
-            .peers
-            .iter()
-            .filter_map(|(peer, entry)| Some((entry.retry_at().filter(|at| *at <= now)?, *peer)))
-            .min();
-        if let Some((_, peer)) = due {
+        self.replan();
+        let Some((at, peer)) = self.agenda.next_retry() else { return };
+        let full = self.agenda.retrying() >= self.config.max_retrying;
+        if !full && now >= at && self.next_start.is_none_or(|start| now >= start) {
             self.next_start = Some(now + self.config.dial_spacing);
             let reason = self.peers.get(&peer).map_or(Reason::Retrying, |entry| entry.retry_why);
             self.start_dial(now, peer, reason);
@@ -50,34 +44,29 @@ impl Peers {
 
     /// When the next wanted peer is dialed.
     pub(super) fn dial_timeout(&self) -> Option<Instant> {
-        if self.retrying() >= self.config.max_retrying {
-            return None;
-        }
-        let next = self.peers.values().filter_map(Entry::retry_at).min()?;
-        Some(self.next_start.map_or(next, |start| start.max(next)))
-    }
-
-    /// Dials under way that nobody waits for.
-    fn retrying(&self) -> usize {
-        self.peers.values().filter(|entry| entry.is_retrying()).count()
+        let (next, _) = self.agenda.next_retry()?;
+        let room = self.agenda.retrying() < self.config.max_retrying;
+        room.then(|| self.next_start.map_or(next, |start| start.max(next)))
     }
 
     /// Draws the wait until `peer` is dialed again, if it is wanted.
     pub(super) fn back_off(&mut self, now: Instant, peer: PeerId) {
-        let hurry = self.hears_nobody();
+        let (config, hurry) = (self.config.backoff, self.hears_nobody());
+        self.touched.push(peer);
         let Some(entry) = self.peers.get_mut(&peer) else { return };
-        let wait = entry.backoff.handle_failure(&self.config.backoff, hurry, &mut self.rng);
+        let wait = entry.backoff.handle_failure(&config, hurry, &mut self.rng);
         entry.retry_at = entry.wanted.then(|| now + wait);
         entry.retry_why = Reason::Retrying;
     }
 
     /// A connection of `peer` is lost. If it had lasted, the backoff starts over.
     pub(super) fn note_lost(&mut self, now: Instant, peer: PeerId, id: LinkId) {
-        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        let stable = self.config.stable;
+        let Some(entry) = self.entry_mut(&peer) else { return };
         let Some(link) = entry.link(id) else { return };
         let lasted = now.saturating_duration_since(link.since);
         entry.lost_at = Some(now);
-        if lasted >= self.config.stable {
+        if lasted >= stable {
             entry.backoff.handle_success();
         }
     }
@@ -91,8 +80,7 @@ impl Peers {
         let Some(lost) = self.peers.get(&peer).and_then(|entry| entry.lost_at) else { return };
         let together = |at: Instant| at.max(lost) - at.min(lost) <= LOST_TOGETHER;
         let due = |entry: &Entry| entry.lost_at.is_some_and(together) && entry.may_hasten(now);
-        self.peers
-            .values_mut()
+        self.entries_mut()
             .filter(|entry| due(entry))
             .for_each(|entry| entry.hasten(now, Reason::Retrying));
     }
@@ -101,7 +89,7 @@ impl Peers {
     pub(super) fn hasten_all(&mut self, now: Instant, reason: Reason) {
         let changed = reason == Reason::NetworkChanged;
         let due = |entry: &&mut Entry| changed || entry.may_hasten(now);
-        self.peers.values_mut().filter(due).for_each(|entry| entry.hasten(now, reason));
+        self.entries_mut().filter(due).for_each(|entry| entry.hasten(now, reason));
     }
 
     /// Who else is known to live where `peer` was looked for.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use pinhole_proto::{Candidate, PeerId};
 
+use super::agenda::Plan;
 use super::link::{Link, LinkId};
 use super::questions::Budget;
 use super::state::{Origin, PeerState, Reason};
@@ -38,6 +39,8 @@ pub(super) struct Entry {
     pub(super) round: Round,
     /// What it may ask us.
     pub(super) budget: Budget,
+    /// What the agenda has of it.
+    pub(super) plan: Plan,
 }
 
 pub(super) struct Dialing {
@@ -68,6 +71,7 @@ impl Entry {
             wrong_identity: None,
             round: Round::default(),
             budget: Budget::default(),
+            plan: Plan::default(),
         }
     }
 

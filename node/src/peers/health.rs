@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use pinhole_proto::PeerId;
 
+use super::entry::Entry;
+use super::link::Link;
 use super::surface::{CloseReason, PeerCommand, PeerEvent};
 use super::witness::Round;
-use super::{LinkId, Peers, Reason};
+use super::{LinkId, PeerState, Peers, Reason};
 use crate::keepalive::QUIET_TIME;
 use crate::liveness::{Health, LivenessEvent, Vitals};
 
@@ -32,10 +34,10 @@ impl Peers {
     /// find that out.
     pub fn handle_vitals(&mut self, now: Instant, link: LinkId, vitals: Vitals) {
         let Some(peer) = self.links.get(&link).copied() else { return };
-        if let Some(link) = self.link_mut(link) {
-            link.liveness.handle_vitals(now, vitals);
+        if self.told(link, |link| link.liveness.handle_vitals(now, vitals)) {
+            self.drain_liveness(now, peer, link);
+            self.replan();
         }
-        self.drain_liveness(now, peer, link);
     }
 
     /// The dialer of a connection announced the interval of its heartbeats.
@@ -43,6 +45,7 @@ impl Peers {
         if let Some(link) = self.link_mut(link) {
             link.liveness.handle_announced(now, seconds);
         }
+        self.replan();
     }
 
     /// The acceptor of a connection that we dialed said that our address changed after a quiet
@@ -52,6 +55,7 @@ impl Peers {
         let quiet = link.liveness.quiet_before(now);
         self.keepalive.handle_rebound(now, quiet);
         self.spread_interval(now);
+        self.replan();
     }
 
     /// The packets of a connection's other end come from another address than before.
@@ -76,18 +80,17 @@ impl Peers {
         self.handle_timeout(now);
     }
 
-    /// Looks after every link that is kept or held.
+    /// Looks after the links whose time has come.
     pub(super) fn step_health(&mut self, now: Instant) {
         self.notice_pause(now);
-        let vital: Vec<_> = self.vital_links().collect();
-        let mut alone = Vec::new();
-        for (peer, id) in &vital {
-            if self.step_link(now, *peer, *id) {
-                alone.push(*id);
-            }
+        self.replan();
+        let mut began = false;
+        for (peer, id) in self.links_due(now) {
+            began |= self.step_link(now, peer, id);
         }
-        if !alone.is_empty() {
-            self.send_along(now, &vital);
+        if began {
+            self.replan();
+            self.send_along(now);
         }
     }
 
@@ -103,12 +106,12 @@ impl Peers {
     }
 
     /// Heartbeats that are due soon go along with one that is sent now.
-    fn send_along(&mut self, now: Instant, vital: &[(PeerId, LinkId)]) {
+    fn send_along(&mut self, now: Instant) {
         let config = self.config.liveness;
-        for (peer, id) in vital {
-            if let Some(link) = self.link_mut(*id) {
+        for (peer, id) in self.links_due(now + self.interval / 8) {
+            if let Some(link) = self.link_mut(id) {
                 link.liveness.handle_company(now, &config);
-                self.drain_liveness(now, *peer, *id);
+                self.drain_liveness(now, peer, id);
             }
         }
     }
@@ -137,12 +140,7 @@ impl Peers {
                     self.spread_interval(now);
                 }
             }
-            LivenessEvent::Suspect => {
-                self.events.push_back(PeerEvent::Heartbeat { peer, rtt: None });
-                self.begin_round(peer);
-                self.settle(now, peer, self.why_silent(now, id));
-                self.ask_witnesses(now, peer);
-            }
+            LivenessEvent::Suspect => self.handle_suspect(now, peer, id),
             LivenessEvent::Failed => self.handle_failed(now, peer, id),
             LivenessEvent::Recovered => {
                 self.begin_round(peer);
@@ -155,26 +153,63 @@ impl Peers {
         }
     }
 
+    fn handle_suspect(&mut self, now: Instant, peer: PeerId, id: LinkId) {
+        if !self.is_kept(peer, id) {
+            return;
+        }
+        self.events.push_back(PeerEvent::Heartbeat { peer, rtt: None });
+        self.begin_round(peer);
+        self.settle(now, peer, self.why_silent(now, id));
+        self.ask_witnesses(peer);
+        // Whoever is heard on a duplicate lives.
+        for other in self.others(peer, id) {
+            other.liveness.handle_pause(now);
+        }
+    }
+
     fn handle_failed(&mut self, now: Instant, peer: PeerId, id: LinkId) {
-        let reason = match self.peers.get(&peer) {
+        if !self.is_kept(peer, id) {
+            return self.settle(now, peer, Reason::Silent);
+        }
+        let mut reason = match self.peers.get(&peer) {
             Some(entry) if !entry.round.heard().is_empty() => Reason::Unreachable,
             _ => self.why_silent(now, id),
         };
+        for other in self.others(peer, id) {
+            let asked = other.liveness.unanswered_since();
+            if asked.is_some_and(|at| now >= at + NO_ANSWER) {
+                other.liveness.handle_failed(now);
+            } else {
+                reason = Reason::Heard;
+            }
+        }
         self.note_lost(now, peer, id);
         self.settle(now, peer, reason);
     }
 
+    fn is_kept(&self, peer: PeerId, id: LinkId) -> bool {
+        self.peers.get(&peer).is_some_and(|entry| entry.kept == Some(id))
+    }
+
+    /// The links of a peer beside one.
+    fn others(&mut self, peer: PeerId, id: LinkId) -> impl Iterator<Item = &mut Link> {
+        let links = self.entry_mut(&peer).map(|entry| entry.links.iter_mut());
+        links.into_iter().flatten().filter(move |link| link.id != id && !link.closing)
+    }
+
     fn begin_round(&mut self, peer: PeerId) {
-        if let Some(entry) = self.peers.get_mut(&peer) {
+        if let Some(entry) = self.entry_mut(&peer) {
             entry.round = Round::default();
         }
     }
 
-    /// Whether the silence of a link is its own, or that of everybody: since it was first asked,
-    /// nobody else was heard, and somebody else was asked too.
+    /// Whether the silence of a link is its own, or that of everybody: since it became suspect (or
+    /// else was first asked), nobody else was heard, and somebody else was asked too.
     fn why_silent(&self, now: Instant, id: LinkId) -> Reason {
-        let link = self.links.get(&id).and_then(|peer| self.peers.get(peer)?.link(id));
-        let Some(since) = link.and_then(|link| link.liveness.unanswered_since()) else {
+        let entry = self.links.get(&id).and_then(|peer| self.peers.get(peer));
+        let asked = entry.and_then(|entry| entry.link(id)?.liveness.unanswered_since());
+        let suspect = entry.filter(|entry| entry.state == PeerState::Suspect);
+        let Some(since) = suspect.map(|entry| entry.since).or(asked) else {
             return Reason::Silent;
         };
         let others = || {
@@ -189,7 +224,7 @@ impl Peers {
 
     /// A timer that comes late says that we were not running.
     fn notice_pause(&mut self, now: Instant) {
-        let Some(due) = self.health_timeout() else { return };
+        let Some(due) = self.agenda.next_health() else { return };
         let late = now.saturating_duration_since(due);
         let counts =
             late >= LONG_PAUSE || self.paused_at.is_none_or(|at| now >= at + PAUSE_SPACING);
@@ -200,7 +235,7 @@ impl Peers {
 
     fn pause(&mut self, now: Instant) {
         self.paused_at = Some(now);
-        for entry in self.peers.values_mut() {
+        for entry in self.entries_mut() {
             for link in &mut entry.links {
                 link.liveness.handle_pause(now);
             }
@@ -213,7 +248,7 @@ impl Peers {
         if std::mem::replace(&mut self.interval, interval) == interval {
             return;
         }
-        for entry in self.peers.values_mut() {
+        for entry in self.entries_mut() {
             for link in &mut entry.links {
                 link.liveness.handle_interval(now, interval);
             }
@@ -227,15 +262,14 @@ impl Peers {
         self.commands.push_back(PeerCommand::Heartbeat { link, seconds });
     }
 
-    pub(super) fn health_timeout(&self) -> Option<Instant> {
-        let config = &self.config.liveness;
-        let links = self.peers.values().filter_map(|entry| entry.vital_link());
-        links.map(|link| link.liveness.poll_timeout(config)).min()
-    }
-
-    /// The kept link of each peer, or the one that is held.
-    fn vital_links(&self) -> impl Iterator<Item = (PeerId, LinkId)> {
-        self.peers.iter().filter_map(|(peer, entry)| Some((*peer, entry.vital_link()?.id)))
+    /// The links of those who are to be looked at by then.
+    fn links_due(&self, by: Instant) -> Vec<(PeerId, LinkId)> {
+        let due = self.agenda.health_due(by).into_iter();
+        due.flat_map(|peer| {
+            let links = self.peers.get(&peer).into_iter().flat_map(Entry::live_links);
+            links.map(move |link| (peer, link.id))
+        })
+        .collect()
     }
 
     /// Whether nobody at all is heard.

@@ -103,9 +103,12 @@ impl Link {
         }
     }
 
-    pub(super) fn handle_use(&mut self, active: u32, last_use: Instant) {
+    /// True if that is news.
+    pub(super) fn handle_use(&mut self, active: u32, last_use: Instant) -> bool {
+        let was = (self.active, self.last_use);
         self.active = active;
         self.last_use = self.last_use.max(last_use);
+        was != (self.active, self.last_use)
     }
 
     /// This link is the one that is kept.

@@ -76,13 +76,15 @@ impl Peers {
             }
             Err(reached) => self.answer(id, reached),
         }
+        self.replan();
         id
     }
 
     /// The link that the answer depends on, or the answer.
     fn may_ask(&mut self, now: Instant, asker: PeerId, about: PeerId) -> Result<LinkId, Reached> {
-        let asking = self.peers.get_mut(&asker).ok_or(Reached::Busy)?;
-        if self.questions.open.len() >= MAX_QUESTIONS || !asking.budget.take(now) {
+        let full = self.questions.open.len() >= MAX_QUESTIONS;
+        let asking = self.entry_mut(&asker).ok_or(Reached::Busy)?;
+        if full || !asking.budget.take(now) {
             return Err(Reached::Busy);
         }
         let link = self.peers.get(&about).filter(|_| about != asker);

@@ -545,6 +545,7 @@ fn random_inputs_keep_the_invariants() {
                 }
             }
             t.steps();
+            assert!(t.peers.agenda_is_true(), "seed {seed}");
             let (known, connected) = t.peers.count();
             assert!(known <= 6 && connected <= links.len() && links.len() <= 5, "seed {seed}");
             for record in t.peers.records() {

@@ -56,12 +56,12 @@ impl Peers {
     /// A witness answered, or did not.
     pub fn handle_testimony(
         &mut self,
-        now: Instant,
+        _now: Instant,
         about: PeerId,
         witness: PeerId,
         testimony: Testimony,
     ) {
-        let Some(entry) = self.peers.get_mut(&about) else { return };
+        let Some(entry) = self.entry_mut(&about) else { return };
         if !entry.round.handle_testimony(witness, testimony) {
             return;
         }
@@ -71,13 +71,14 @@ impl Peers {
                     link.liveness.handle_witness();
                 }
             }
-            Testimony::Elsewhere => self.ask_witnesses(now, about),
+            Testimony::Elsewhere => self.ask_witnesses(about),
             Testimony::Silent => {}
         }
+        self.replan();
     }
 
     /// Asks others about a suspect peer, as many as there may be.
-    pub(super) fn ask_witnesses(&mut self, _now: Instant, about: PeerId) {
+    pub(super) fn ask_witnesses(&mut self, about: PeerId) {
         let asking: usize = self.peers.values().map(|entry| entry.round.open.len()).sum();
         let Some(entry) = self.peers.get(&about) else { return };
         if entry.state != PeerState::Suspect {
@@ -87,7 +88,7 @@ impl Peers {
         let mut witnesses = self.witnesses(about);
         for _ in 0..room {
             let Some((witness, link)) = pick(&mut witnesses, &mut self.rng) else { return };
-            let Some(entry) = self.peers.get_mut(&about) else { return };
+            let Some(entry) = self.entry_mut(&about) else { return };
             entry.round.handle_asked(witness);
             self.commands.push_back(PeerCommand::AskWitness { about, witness, link });
         }
