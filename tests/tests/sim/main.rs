@@ -5,6 +5,7 @@ mod bad_links;
 mod contact;
 mod crowd;
 mod migration;
+mod peers;
 mod quiet;
 mod racing;
 mod replay;
