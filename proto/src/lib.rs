@@ -11,6 +11,7 @@
 //! - [`StreamCode`], [`CloseCode`]: why a stream or a connection was given up. SPEC §6.4, §6.5.
 //! - [`message`]: the messages of `ping/1`, `identify/1`, `message/1` and `reach/1`. SPEC §7.
 //! - [`Datagram`]: heartbeats, in DATAGRAM frames. SPEC §10.2.
+//! - [`dht`], [`Record`]: who is near a place, and what is kept there. SPEC §11, §12.
 //! - [`decode()`], [`encode`]: bodies in the postcard format, for these and for other protocols.
 //!   SPEC §1.4.
 //!
@@ -54,12 +55,14 @@ pub mod bounded;
 pub mod code;
 pub mod datagram;
 pub mod decode;
+pub mod dht;
 pub mod frame;
 pub mod header;
 pub mod id;
 pub mod key;
 pub mod message;
 pub mod network;
+pub mod record;
 #[cfg(test)]
 mod testing;
 
@@ -75,3 +78,4 @@ pub use header::{HEADER_LIMIT, MAX_PROTOCOL, Protocol, ProtocolError, StreamHead
 pub use id::{OtherFormat, ParsePeerIdError, PeerId, PeerIdError, SignatureError};
 pub use key::{SecretKey, SeedError};
 pub use network::{NetworkKey, PUBLIC_QUIC_VERSION, ParseNetworkKeyError};
+pub use record::{Record, RecordError};

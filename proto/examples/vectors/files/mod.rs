@@ -1,21 +1,25 @@
 //! The content of the vector files.
 
 mod addresses;
+mod dht;
 mod identity;
 mod liveness;
 mod protocols;
+mod records;
 mod streams;
 
 use serde_json::Value;
 
 /// File names and contents.
-pub(crate) fn all() -> [(&'static str, String); 5] {
+pub(crate) fn all() -> [(&'static str, String); 7] {
     [
         ("identity.json", pretty(&identity::file())),
         ("addresses.json", pretty(&addresses::file())),
         ("streams.json", pretty(&streams::file())),
         ("protocols.json", pretty(&protocols::file())),
         ("liveness.json", pretty(&liveness::file())),
+        ("dht.json", pretty(&dht::file())),
+        ("records.json", pretty(&records::file())),
     ]
 }
 
