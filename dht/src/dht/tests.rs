@@ -228,7 +228,7 @@ fn a_client_keeps_nothing_and_a_bad_record_is_refused() {
     let owner = key(&mut rng);
     let mut dht = Dht::new(start(), UNIX, key(&mut rng), Config::default(), rng.clone());
     let record = Record::sign(&owner, value("a", b"x"), 1, UNIX + 100).unwrap();
-    let mut store = |dht: &mut Dht, record: &Record| {
+    let store = |dht: &mut Dht, record: &Record| {
         let body = encode(record, 1240).unwrap();
         let source = std::net::IpAddr::from([198, 51, 100, 1]);
         decode::<Stored>(&dht.handle_store(start(), source, &body).unwrap()).unwrap()
