@@ -8,6 +8,7 @@ import time
 import frames
 import messages
 import roles
+import services
 
 
 class Refused(Exception):
@@ -34,6 +35,13 @@ class Link:
         self.loses = lambda: False  # asked for each datagram, in both directions
         self.sent = []
         self.received = []
+        self.services = services.Services()
+        self.mute = False  # `turn` reads on, and sends nothing
+
+    @property
+    def first(self):
+        """Its connection, as `Responder.first`."""
+        return self.connection
 
     def __enter__(self):
         return self
@@ -65,6 +73,13 @@ class Link:
                 raise Timeout(f"nothing within {seconds} s")
             self._receive(min(left, 0.05))
 
+    def turn(self):
+        """Takes what has come, answers it, and sends what is due: for who moves many links."""
+        self._receive(0)
+        self.services.serve(self.connection, self.remote)
+        if not self.mute:
+            self.flush()
+
     def _receive(self, seconds):
         if not select.select([self.socket], [], [], seconds)[0]:
             return
@@ -95,12 +110,16 @@ class Link:
         return stream
 
     def finish(self, stream, limit, seconds=5.0):
-        """The one reply frame of a stream.
+        """The one reply frame of a stream, when it has come."""
+        self.wait(lambda: stream.done, seconds)
+        return self.reply(stream, limit)
+
+    def reply(self, stream, limit):
+        """The one reply frame of a stream that is done.
 
         A refusal comes with RESET_STREAM in any case, since the answering side has not ended its
         direction; STOP_SENDING alone refuses nothing that is sent already.
         """
-        self.wait(lambda: stream.done, seconds)
         if stream.reset is not None:
             if stream.stopped not in (None, stream.reset):
                 raise ValueError(f"two codes: {stream.reset} and {stream.stopped}")

@@ -168,8 +168,8 @@ class Connection:
                 number(), number(), number()
             for packet in [n for n in space.sent if n in acked]:
                 del space.sent[packet]
-            self.datagrams_acked += len([n for n in space.datagrams if n in acked])
-            space.datagrams = {n for n in space.datagrams if n not in acked}
+            for packet in [n for n in space.datagrams if n in acked]:
+                self.datagrams_acked += space.datagrams.pop(packet)
         elif kind == 0x06:
             offset, length = number(), number()
             space.inflow.add(offset, buf.pull_bytes(length))
@@ -428,8 +428,8 @@ class Connection:
         number, space.next_number = space.next_number, space.next_number + 1
         header = self._header(kind, context, len(payload) + PACKET_NUMBER_SIZE + TAG_SIZE)
         header += number.to_bytes(PACKET_NUMBER_SIZE, "big")
-        if any(frame[0] == 0x31 for frame in frames):
-            space.datagrams.add(number)
+        if count := sum(frame[0] == 0x31 for frame in frames):
+            space.datagrams[number] = count
         eliciting = [f for f in frames if f[0] not in (0x02, 0x1C, 0x1D, 0x31)]
         if eliciting:
             space.sent[number] = Sent(eliciting, time.monotonic(), kind == "0-rtt")

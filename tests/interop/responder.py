@@ -1,6 +1,5 @@
-"""A responder on a UDP socket, in a thread of its own: serves ping/1, identify/1 and message/1."""
+"""A responder on a UDP socket: in a thread of its own, or moved by who calls `turn`."""
 
-import ipaddress
 import os
 import select
 import socket
@@ -11,13 +10,12 @@ from aioquic.quic.packet import QuicPacketType, pull_quic_header
 
 import frames
 import handshake
-import messages
 import roles
-from errors import SpecError
+import services
 
 
 class Responder:
-    """Accepts whoever completes the handshake; `messages` is what was received."""
+    """Accepts whoever completes the handshake."""
 
     def __init__(self, key, network, *, kind=roles.ResponderConnection, early=True, retry=None):
         self.key = key
@@ -27,7 +25,8 @@ class Responder:
         self.retry = retry  # how the Retry packets that come first are changed
         self.retried = {}  # connection id of a Retry -> the original one
         self.connections = []  # (connection, source)
-        self.messages = []
+        self.services = services.Services()
+        self.mute = False  # reads on, and sends nothing
         self.faults = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
@@ -35,6 +34,11 @@ class Responder:
         self.address = self.socket.getsockname()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def first(self):
+        """The first connection that came."""
+        return self.connections[0][0]
 
     def __enter__(self):
         self._thread.start()
@@ -47,16 +51,21 @@ class Responder:
 
     def _run(self):
         while not self._stop.is_set():
-            if select.select([self.socket], [], [], 0.05)[0]:
-                try:
-                    self._datagram(*self.socket.recvfrom(65536))
-                except BlockingIOError:
-                    pass
-            for connection, source in self.connections:
-                for stream in list(connection.streams.values()):
-                    self._serve(connection, source, stream)
-                for datagram in connection.send():
-                    self.socket.sendto(datagram, source)
+            select.select([self.socket], [], [], 0.05)
+            self.turn()
+        self.shut_down()
+
+    def turn(self):
+        """Takes what has come, answers it, and sends what is due."""
+        while select.select([self.socket], [], [], 0)[0]:
+            self._datagram(*self.socket.recvfrom(65536))
+        for connection, source in self.connections:
+            self.services.serve(connection, source)
+            for datagram in [] if self.mute else connection.send():
+                self.socket.sendto(datagram, source)
+
+    def shut_down(self):
+        """Closes all connections."""
         for connection, source in self.connections:
             if connection.closed is None:
                 connection.close(frames.CLOSE["shutdown"])
@@ -104,46 +113,3 @@ class Responder:
             connection.receive(datagram)
         except Exception as error:  # shown by the test that owns the responder
             self.faults.append(error)
-
-    def _serve(self, connection, source, stream):
-        if stream.fin or stream.fin_sent or not stream.inflow.finished:
-            return
-        try:
-            reply = self._answer(stream, source)
-        except SpecError as error:
-            names = {"too_large": "frame_too_large", "unknown_protocol": "unknown_protocol"}
-            name = names.get(error.kind) or frames.code_of_body_error(error.kind)
-            connection.refuse(stream, frames.STREAM[name])
-            return
-        connection.write(stream, reply and frames.encode_frame(reply), fin=True)
-
-    def _answer(self, stream, source):
-        reader = frames.FrameReader(stream.data)
-        header = reader.next(frames.HEADER_LIMIT)
-        if header is None:
-            raise SpecError("truncated")
-        protocol = frames.decode_header(header)
-        if protocol == "drain/1":
-            return b""
-        if protocol not in messages.PROTOCOLS:
-            raise SpecError("unknown_protocol")
-        limit = messages.PROTOCOLS[protocol].request
-        body = reader.next(limit)
-        if body is None or reader.next(limit) is not None:
-            raise SpecError("frames")
-        return getattr(self, "_" + protocol.split("/")[0])(body, source)
-
-    def _ping(self, body, _):
-        return messages.Ping.decode(body).encode()
-
-    def _identify(self, body, source):
-        messages.IdentifyRequest.decode(body)
-        observed = (ipaddress.ip_address(source[0]), source[1])
-        return messages.IdentifyReply(
-            "interop", observed, [], sorted(messages.PROTOCOLS)
-        ).encode()
-
-    def _message(self, body, _):
-        request = messages.MessageRequest.decode(body)
-        self.messages.append(request)
-        return messages.MessageReply(request.id).encode()

@@ -80,7 +80,7 @@ class Space:
         self.ack_due = False
         self.queue = []
         self.sent = {}
-        self.datagrams = set()  # numbers of packets with a DATAGRAM frame, until acknowledged
+        self.datagrams = {}  # packet number -> DATAGRAM frames in it, until acknowledged
         self.inflow = Inflow()
         self.crypto_sent = 0
         self.crypto_read = 0

@@ -48,8 +48,8 @@ class AsDialer(unittest.TestCase):
 
     def test_send(self):
         server, lines = self.run_command("send", "PEER", "--", "hello from the program")
-        self.assertEqual([m.body for m in server.messages], [b"hello from the program"])
-        self.assertEqual(lines[-1]["id"], server.messages[0].id.hex())
+        self.assertEqual([m.body for m in server.services.messages], [b"hello from the program"])
+        self.assertEqual(lines[-1]["id"], server.services.messages[0].id.hex())
 
     def test_close_code(self):
         server, _ = self.run_command("ping", "PEER", "-c", "1")
