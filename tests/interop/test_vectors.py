@@ -12,6 +12,7 @@ import unittest
 from aioquic.quic.crypto import CryptoContext
 
 import addresses
+import dht
 import frames
 import handshake
 import identity
@@ -19,6 +20,7 @@ import liveness
 import messages
 import postcard
 import quic
+import records
 from errors import SpecError
 
 VECTORS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "vectors"
@@ -495,7 +497,85 @@ class Liveness(Vectors):
             self.refused(case, liveness.decode, unhex(case["payload"]))
 
 
-READERS = [Identity, Addresses, Handshake, Streams, Protocols, Liveness]
+class Dht(Vectors):
+    file = "dht.json"
+    parts = {"spec", "places", "protocols", "requests", "replies", "stored", "refused"}
+
+    def test_places(self):
+        for case in self.cases("places", "of peer place", "of peer name place", "of topic place"):
+            place = {
+                "peer": lambda c: records.place_of_peer(unhex(c["peer"])),
+                "value": lambda c: records.place_of_value(unhex(c["peer"]), c["name"]),
+                "topic": lambda c: records.place_of_topic(unhex(c["topic"])),
+            }[case["of"]](case)
+            self.assertEqual(place, unhex(case["place"]))
+
+    def test_protocols(self):
+        listed = {
+            case["protocol"]: messages.Limits(
+                case["request_limit"], case["reply_limit"], case["idempotent"]
+            )
+            for case in self.cases("protocols", "protocol request_limit reply_limit idempotent")
+        }
+        self.assertEqual(listed, dht.PROTOCOLS)
+
+    def test_requests(self):
+        for case in self.cases("requests", "body serves near want"):
+            self.body(case, dht.FindRequest, {n: case[n] for n in ("serves", "near", "want")})
+
+    def test_replies(self):
+        for case in self.cases("replies", "body reply"):
+            self.body(case, dht.Found, case["reply"])
+
+    def test_stored(self):
+        for case in self.cases("stored", "body stored"):
+            self.body(case, dht.Stored, case["stored"])
+
+    def body(self, case, kind, expected):
+        body = unhex(case["body"])
+        value = kind.decode(body)
+        self.assertEqual(value.as_json(), expected)
+        self.assertEqual(value.encode(), body)
+
+    def test_refused(self):
+        for case in self.cases("refused", "type body error code why"):
+            self.refused(case, dht.TYPES[case["type"]].decode, unhex(case["body"]))
+
+
+class Records(Vectors):
+    file = "records.json"
+    parts = {"spec", "record_limit", "records", "refused", "times"}
+
+    def test_records(self):
+        self.assertEqual(self.data["record_limit"], records.LIMIT)
+        keys = {key.peer_id: key for key in map(labelled, ("alice", "bob"))}
+        for case in self.cases("records", "body expires owner place record sequence"):
+            data = unhex(case["record"])
+            record = records.Record.decode(data)
+            self.assertEqual(record.owner, unhex(case["owner"]))
+            self.assertEqual(record.body.as_json(), case["body"])
+            self.assertEqual((record.sequence, record.expires), (case["sequence"], case["expires"]))
+            self.assertEqual(record.place, unhex(case["place"]))
+            signed = records.Record.sign(
+                keys[record.owner], record.body, record.sequence, record.expires
+            )
+            self.assertEqual(signed.encode(), data)
+
+    def test_refused(self):
+        for case in self.cases("refused", "error record why"):
+            self.refused(case, records.Record.decode, unhex(case["record"]))
+
+    def test_times(self):
+        key = labelled("alice")
+        for case in self.cases("times", "error expires now"):
+            record = records.Record.sign(key, records.Value("", b""), 0, case["expires"])
+            if case["error"] is None:
+                record.check_time(case["now"])
+            else:
+                self.refused(case, record.check_time, case["now"])
+
+
+READERS = [Identity, Addresses, Handshake, Streams, Protocols, Liveness, Dht, Records]
 
 
 if __name__ == "__main__":
