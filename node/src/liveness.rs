@@ -367,8 +367,8 @@ impl Liveness {
             fail_after += config.idle_fail;
         }
         // A pause moves the whole schedule so that the first heartbeat is due at its end.
-        let floor = self.paused.and_then(|at| at.checked_sub(probe_after));
-        let since = floor.map_or(self.heard, |floor| floor.max(self.heard));
+        let paused = self.paused.filter(|at| *at >= self.heard);
+        let since = paused.and_then(|at| at.checked_sub(probe_after)).unwrap_or(self.heard);
         Deadlines {
             probe: since + probe_after,
             suspect: since + probe_after + config.idle_suspect.max(self.rtt_times(2)),

@@ -58,6 +58,9 @@ use crate::allowlist::Verdict;
 use crate::keepalive::Keepalive;
 use crate::rng::Rng;
 
+/// Of two connections that came up within this time, the dials may have crossed.
+const DIALED_AT_ONCE: Duration = Duration::from_secs(10);
+
 /// The table. See the module's notes.
 pub struct Peers {
     config: PeersConfig,
@@ -196,9 +199,11 @@ impl Peers {
         }
         entry.retry_at = None;
         entry.wrong_identity = None;
-        // The peer would hardly have made another one if it still heard us on these.
+        // The peer would hardly have made another one if it still heard us on an older one.
         for older in &mut entry.links {
-            older.liveness.handle_pause(now);
+            if now >= older.since + DIALED_AT_ONCE {
+                older.liveness.handle_pause(now);
+            }
             older.superseded |= older.dialed == up.dialed;
         }
         entry.links.push(Link::new(up, now, interval));

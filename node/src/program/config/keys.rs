@@ -162,7 +162,7 @@ pub(super) const KEYS: &[Key] = &[
         "A wanted peer that is away is dialed again after a random time: up to this at first,\n\
          up to twice as much after each failure,",
     ),
-    here("backoff_cap", Shape::Seconds(100, 3_600_000), "30", "and never more than this, until it"),
+    here("backoff_cap", Shape::Seconds(100, 3_600_000), "15", "and never more than this, until it"),
     here("backoff_tries", Shape::Number(0, 1_000_000), "30", "has failed so often;"),
     here("backoff_slow", Shape::Seconds(100, 86_400_000), "600", "from then on up to this."),
     here(
