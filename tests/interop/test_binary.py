@@ -60,7 +60,7 @@ class Connected(cases.Case):
         reply = driver.identify(link)
         host, port = reply.observed
         self.assertEqual((str(host), port), ("127.0.0.1", link.socket.getsockname()[1]))
-        self.assertLessEqual({"ping/1", "identify/1", "message/1"}, set(reply.protocols))
+        self.assertLessEqual(set(messages.PROTOCOLS), set(reply.protocols))
         self.assertTrue(reply.agent)
 
     def test_message(self):
@@ -152,6 +152,7 @@ class Refusals(cases.Case):
         unknown = frames.encode_frame(frames.encode_header("org.example.none/1"))
         newer = frames.encode_frame(frames.encode_header("ping/2"))
         kind = frames.encode_frame(bytes(16) + b"\x03\x00")
+        reach = frames.encode_frame(frames.encode_header("reach/1"))
         table = {
             "unknown protocol": ("unknown_protocol", unknown),
             "unknown version": ("unknown_protocol", newer),
@@ -168,6 +169,9 @@ class Refusals(cases.Case):
             "identify with a body": ("frame_too_large", identify + b"\x01\x00"),
             "message of an unknown kind": ("unknown_variant", message + kind),
             "message too large": ("frame_too_large", message + b"\x80\x01\x00\x15"),
+            "reach of no id": ("malformed", reach + frames.encode_frame(b"\xff" * 32)),
+            "reach of half an id": ("malformed", reach + frames.encode_frame(b"\x07" * 16)),
+            "reach too large": ("frame_too_large", reach + frames.encode_frame(bytes(33))),
             "message cut off": ("malformed", message + frames.encode_frame(bytes(17))),
         }
         for name, (code, data) in table.items():
@@ -230,6 +234,7 @@ class Early(cases.Case):
         for protocol, body in (
             ("identify/1", b""),
             ("message/1", messages.MessageRequest(os.urandom(16), "chat", b"early").encode()),
+            ("reach/1", self.node.peer_id),
         ):
             with self.subTest(protocol):
                 link = self.dial()

@@ -19,7 +19,8 @@ import test_vectors
 END = 41.0  # seconds
 ANNOUNCED = 5
 INTERVAL = 18  # of the preset `normal`
-AT_MOST = 30.0  # seconds until a peer that is gone has failed
+GONE = 1.0  # when some peers fall silent
+AT_MOST = 30.0  # seconds from then until they have failed
 NOBODY = identity.Key.new().peer_id
 
 
@@ -92,9 +93,9 @@ class SideBySide(unittest.TestCase):
         return started[0], servers
 
     @classmethod
-    def mute(cls, peer, at):
-        """From then on the peer reads and answers nothing, not even with an ACK."""
-        cls.scene.at(at, lambda: setattr(peer, "mute", True))
+    def mute(cls, peer):
+        """From `GONE` on the peer reads and answers nothing, not even with an ACK."""
+        cls.scene.at(GONE, lambda: setattr(peer, "mute", True))
 
     # What happens ------------------------------------------------------------------------------
 
@@ -110,7 +111,7 @@ class SideBySide(unittest.TestCase):
     def gone(cls):
         cls.lonely = cls.node()
         cls.returns = cls.dial(cls.lonely, ANNOUNCED)
-        cls.mute(cls.returns, 1)
+        cls.mute(cls.returns)
         cls.scene.at(30, lambda: setattr(cls.returns, "mute", False))
 
     @classmethod
@@ -119,12 +120,12 @@ class SideBySide(unittest.TestCase):
         cls.cut = cls.dial(cls.many, ANNOUNCED)
         cls.hears, cls.knows_not = cls.keeping(cls.many), cls.keeping(cls.many)
         cls.hears.services.reach = lambda _: messages.Reached("heard", 7)
-        cls.mute(cls.cut, 1)
+        cls.mute(cls.cut)
 
     @classmethod
     def dialed(cls):
         cls.dialer, (cls.answers, cls.stops) = cls.dialing(2)
-        cls.mute(cls.stops, 1)
+        cls.mute(cls.stops)
         cls.scene.at(1, lambda: [send(cls.answers, payload) for payload in nonsense()])
 
     @classmethod
@@ -146,7 +147,7 @@ class SideBySide(unittest.TestCase):
     def asks(cls):
         cls.asked_about = cls.keeping(cls.main)
         cls.deaf = cls.dial(cls.main, 60)
-        cls.mute(cls.deaf, 1)
+        cls.mute(cls.deaf)
         cls.askers = [cls.dial(cls.main, 60) for _ in range(4)]
         cls.answered = {}
 
@@ -160,10 +161,17 @@ class SideBySide(unittest.TestCase):
 
         deaf = identity.parse(cls.deaf.peer)
         ask(2, "heard", cls.askers[0], identity.parse(cls.asked_about.peer))
+        itself = identity.parse(cls.askers[0].peer)
+        ask(2, "themselves", cls.askers[0], itself, cls.main.peer_id)
         ask(2, "budget of one", cls.askers[1], *[NOBODY] * 4)
         ask(4, "budget of one later", cls.askers[1], NOBODY)
         ask(6, "budget of all", cls.askers[2], *[deaf] * 3)
         ask(6, "budget of all", cls.askers[3], *[deaf] * 3)
+        cls.scene.at(7.2, lambda: setattr(cls, "waiting", cls.unanswered("budget of all")))
+
+    @classmethod
+    def unanswered(cls, name):
+        return sum(not stream.done for _, stream in cls.answered[name])
 
     # What came of it ---------------------------------------------------------------------------
 
@@ -184,10 +192,10 @@ class SideBySide(unittest.TestCase):
 
     def failed(self, node, peer, reason):
         """First suspect, then failed, and that in time; the event of the latter."""
-        after = [one for one in self.states(node, peer) if one[0] > 1]
+        after = [one for one in self.states(node, peer) if one[0] > GONE]
         self.assertEqual([state for _, state, _ in after[:2]], ["suspect", "failed"])
         when, _, event = after[1]
-        self.assertLess(when, AT_MOST)
+        self.assertLess(when - GONE, AT_MOST)
         self.assertEqual(event["reason"], reason)
         return event
 
@@ -264,9 +272,11 @@ class SideBySide(unittest.TestCase):
     def test_reach(self):
         self.assertEqual(self.replies("heard"), ["heard"])
         self.assertEqual(len(self.beats(self.asked_about)), 1)
+        self.assertEqual(self.replies("themselves"), 2 * ["not_connected"])
         self.assertEqual(self.replies("budget of one"), ["busy"] + 3 * ["not_connected"])
         self.assertEqual(self.replies("budget of one later"), ["not_connected"])
         self.assertEqual(self.replies("budget of all"), 2 * ["busy"] + 4 * ["silent"])
+        self.assertGreaterEqual(self.waiting, 4, "silence takes 1.5 s to tell")
         self.assertGreaterEqual(len(self.beats(self.deaf)), 1)
         self.assertIsNone(self.deaf.first.closed)
 
