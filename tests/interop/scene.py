@@ -10,6 +10,7 @@ class Scene:
     def __init__(self):
         self.peers = []
         self._plan = []
+        self._begun = False
         self.began, self.began_unix = time.monotonic(), time.time()
 
     def add(self, peer):
@@ -17,16 +18,17 @@ class Scene:
         return peer
 
     def at(self, seconds, action):
-        """Does this so many seconds after `begin`."""
+        """Plans this for so many seconds after `begin`."""
         self._plan.append((seconds, action))
 
     def every(self, seconds, until, action):
-        """Does this at once, and again and again up to a time."""
+        """Plans this for the beginning, and again and again up to a time."""
         for count in range(int(until / seconds) + 1):
             self.at(count * seconds, action)
 
     def begin(self):
         self.began, self.began_unix = time.monotonic(), time.time()
+        self._begun = True
         self._plan.sort(key=lambda planned: planned[0])
 
     @property
@@ -36,7 +38,7 @@ class Scene:
     def play(self, until):
         """Moves everybody up to this time."""
         while self.now < until:
-            while self._plan and self._plan[0][0] <= self.now:
+            while self._begun and self._plan and self._plan[0][0] <= self.now:
                 self._plan.pop(0)[1]()
             select.select([peer.socket for peer in self.peers], [], [], 0.02)
             for peer in self.peers:

@@ -105,6 +105,21 @@ class Roles(unittest.TestCase):
             self.assertEqual(responder.packets_seen, [])
             self.assertFalse(dialer.complete)
 
+    def test_datagrams_both_ways_and_none_is_sent_again(self):
+        dialer, responder, first = pair()
+        exchange(dialer, responder, first)
+        for one, other in ((dialer, responder), (responder, dialer)):
+            one.send_datagram(b"lost")
+            self.assertEqual(len(one.send()), 1)
+            one.send_datagram(b"")
+            one.send_datagram(b"heard")
+            time.sleep(quic.RESEND_AFTER + 0.01)
+            for datagram in one.send():
+                other.receive(datagram)
+            exchange(dialer, responder, dialer.send())
+            self.assertEqual([payload for _, payload in other.datagrams], [b"", b"heard"])
+            self.assertEqual((one.datagrams_sent, one.datagrams_acked), (3, 2))
+
     def test_what_is_lost_is_sent_again(self):
         dialer, responder, _ = pair()
         self.assertEqual(dialer.send(), [])
