@@ -179,7 +179,7 @@ impl Peers {
             let asked = other.liveness.unanswered_since();
             if asked.is_some_and(|at| now >= at + NO_ANSWER) {
                 other.liveness.handle_failed(now);
-            } else {
+            } else if !other.superseded {
                 reason = Reason::Heard;
             }
         }
