@@ -7,7 +7,10 @@ from errors import SpecError
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """I live, and you hear from me again within this time; the answer is QUIC's ACK."""
+    """I live, and if nothing else comes the next of these comes within so many seconds.
+
+    The answer is QUIC's ACK.
+    """
 
     seconds: int
 
@@ -20,7 +23,7 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class Rebound:
-    """Your packets come from another address than before."""
+    """After a quiet time your packets come from another address than before."""
 
     def encode(self):
         return b"\x01"

@@ -22,6 +22,7 @@ ANNOUNCED = 5
 INTERVAL = 18  # of the preset `normal`
 GONE = 1.0  # when some peers fall silent
 AT_MOST = 30.0  # seconds from then until they have failed
+WRITTEN = 0.5  # seconds, at most, from what happens to the time in its event
 NOBODY = identity.Key.new().peer_id
 
 
@@ -30,12 +31,15 @@ class SideBySide(unittest.TestCase):
     def setUpClass(cls):
         cls.scene = scene.Scene()
         cls.nodes = []
-        cls.main, cls.lonely, cls.many = cls.node(), cls.node(), cls.node()
+        cls.main, cls.lonely, cls.mum, cls.sending, cls.many = (cls.node() for _ in range(5))
         cls.dialer, (cls.answers, cls.stops) = cls.dialing(2)
         cls.rebinder, (cls.sees,) = cls.dialing(1)
         cls.steady = []  # dialers that announce an interval and keep to it
         cls.scene.every(4, END, cls.beat)
-        for story in (cls.quiet, cls.gone, cls.witnessed, cls.dialed, cls.moves, cls.asks):
+        stories = (
+            cls.quiet, cls.gone, cls.awaited, cls.witnessed, cls.dialed, cls.moves, cls.asks
+        )
+        for story in stories:
             story()
         cls.scene.begin()
         cls.scene.play(END)
@@ -116,6 +120,19 @@ class SideBySide(unittest.TestCase):
         cls.returns = cls.dial(cls.lonely, ANNOUNCED)
         cls.mute(cls.returns)
         cls.scene.at(30, lambda: setattr(cls.returns, "mute", False))
+        cls.announces_nothing = cls.dial(cls.mum)
+        cls.mute(cls.announces_nothing)
+
+    @classmethod
+    def awaited(cls):
+        cls.owes = cls.dial(cls.sending, 60)
+        cls.mute(cls.owes)
+        words = ("send", cls.owes.peer, "--", "are you there?")
+        sender = threading.Thread(
+            target=program.command, args=words, kwargs={"data": cls.sending.data, "seconds": 60}
+        )
+        cls.scene.at(GONE + 1, sender.start)
+        cls.addClassCleanup(lambda: sender.join())
 
     @classmethod
     def witnessed(cls):
@@ -190,12 +207,17 @@ class SideBySide(unittest.TestCase):
         listed = [one["state"] for one in self.peers[node] if one["peer"] == peer.peer]
         self.assertEqual(listed, ["connected"])
 
-    def failed(self, node, peer, reason):
-        """First suspect, then failed, and that in time; the event of the latter."""
-        after = [one for one in self.states(node, peer) if one[0] > GONE]
-        self.assertEqual([state for _, state, _ in after[:2]], ["suspect", "failed"])
-        when, _, event = after[1]
-        self.assertLess(when - GONE, AT_MOST)
+    def failed(self, node, peer, reason, suspect, failed, at_most=AT_MOST):
+        """Suspect and failed so many seconds after the connection at the soonest, and in time.
+
+        The event of the latter.
+        """
+        seen = [one for one in self.states(node, peer) if one[1] != "connecting"]
+        self.assertEqual([state for _, state, _ in seen[:3]], ["connected", "suspect", "failed"])
+        (began, _, _), (first, _, _), (second, _, event) = seen[:3]
+        self.assertGreaterEqual(first - began, suspect - WRITTEN)
+        self.assertGreaterEqual(second - began, failed - WRITTEN)
+        self.assertLess(second - GONE, at_most)
         self.assertEqual(event["reason"], reason)
         return event
 
@@ -231,8 +253,15 @@ class SideBySide(unittest.TestCase):
         self.assertEqual(len(beats), 3)
 
     def test_a_dialer_that_is_gone(self):
-        self.failed(self.lonely, self.returns, "silent")
+        self.failed(self.lonely, self.returns, "silent", ANNOUNCED + 5, ANNOUNCED + 10)
         self.assertGreater(self.first_beat(self.returns), ANNOUNCED)
+
+    def test_a_dialer_that_is_gone_and_had_announced_nothing(self):
+        self.failed(self.mum, self.announces_nothing, "silent", INTERVAL + 5, INTERVAL + 10)
+        self.assertGreater(self.first_beat(self.announces_nothing), INTERVAL + 2)
+
+    def test_a_dialer_that_is_gone_when_something_waits(self):
+        self.failed(self.sending, self.owes, "silent", 2, 4.4, at_most=1 + 5)
 
     def test_who_is_heard_again_is_connected_again(self):
         when, state, event = self.states(self.lonely, self.returns)[-1]
@@ -241,11 +270,11 @@ class SideBySide(unittest.TestCase):
         self.assertIsNone(self.returns.first.closed)
 
     def test_an_acceptor_that_is_gone(self):
-        self.failed(self.dialer, self.stops, "silent")
+        self.failed(self.dialer, self.stops, "silent", INTERVAL + 3, INTERVAL + 10)
         self.assertEqual(self.answers.services.reach_asked, [self.stops.key.peer_id])
 
     def test_witnesses_are_asked_and_named(self):
-        event = self.failed(self.many, self.cut, "unreachable")
+        event = self.failed(self.many, self.cut, "unreachable", ANNOUNCED + 5, ANNOUNCED + 20)
         self.assertEqual(event["reached_by"], [self.hears.peer])
         about = identity.parse(self.cut.peer)
         for witness in (self.hears, self.knows_not):
@@ -268,7 +297,7 @@ class SideBySide(unittest.TestCase):
         beats = self.beats(self.sees)
         self.assertEqual([announced for _, announced in beats[:2]], [INTERVAL] * 2)
         announced = beats[2][1]
-        self.assertIn(announced, (13, 14), "three quarters of 18 s, in whole seconds")
+        self.assertIn(announced, (14, 15), "three quarters of 18 s and a little, rounded up")
         self.assertLess(beats[2][0] - beats[1][0], announced + 2)
 
     def test_reach(self):
