@@ -13,9 +13,13 @@ pub fn use_program(path: &Path) {
     assert_eq!(PROGRAM.get_or_init(|| path.to_owned()), path, "another is in use already");
 }
 
-/// The `node` program of the profile in which this test was built. Cargo builds it if need be.
+/// The `node` program of the profile in which this test was built. Cargo builds it if need be. The
+/// environment variable `PINHOLE_NODE` names another one.
 pub fn program() -> &'static Path {
     PROGRAM.get_or_init(|| {
+        if let Some(program) = std::env::var_os("PINHOLE_NODE") {
+            return program.into();
+        }
         let test = std::env::current_exe().unwrap(); // TARGET/PROFILE/deps/TEST
         let profile = test.parent().and_then(Path::parent).unwrap();
         let mut cargo = Command::new(env!("CARGO"));
