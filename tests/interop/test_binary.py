@@ -1,10 +1,12 @@
 """This implementation dials the real program (PINHOLE_NODE, or target/debug/node)."""
 
+import dataclasses
 import os
 import pathlib
 import select
 import tempfile
 import unittest
+import unittest.mock
 
 import cases
 import driver
@@ -15,6 +17,7 @@ import messages
 import postcard
 import program
 import quic
+import roles
 
 
 class Connected(cases.Case):
@@ -121,6 +124,21 @@ class Connected(cases.Case):
             link.wait(lambda: False)
         closed = link.connection.closed
         self.assertEqual((closed.by_peer, closed.application, closed.code), (True, False, 0x04))
+
+    def test_a_peer_without_datagrams_is_a_violation(self):
+        """SPEC §10.2: it could not be asked whether it lives."""
+        usual = roles.default_parameters
+
+        def without(**more):
+            return dataclasses.replace(usual(**more), max_datagram_frame_size=None)
+
+        with unittest.mock.patch.object(roles, "default_parameters", without):
+            link = self.connect()
+        with self.assertRaises(ConnectionError):
+            link.wait(lambda: False)
+        closed = link.connection.closed
+        violation = frames.CLOSE["protocol_violation"]
+        self.assertEqual((closed.by_peer, closed.application, closed.code), (True, True, violation))
 
     def test_normal_close_by_the_dialer(self):
         key = identity.Key.new()

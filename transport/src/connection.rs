@@ -12,8 +12,8 @@ use pinhole_proto::{CloseCode, PeerId, Protocol};
 use quinn::{RecvStream, SendDatagramError, SendStream, VarInt};
 
 use crate::{
-    Closed, DatagramError, Offer, Stream, StreamError, Suite, Vitals, lock, paths::DialId,
-    pulse::Pulse, socket::Shared,
+    Closed, ConnectError, DatagramError, Offer, Stream, StreamError, Suite, Vitals,
+    dial::connect_error, lock, paths::DialId, pulse::Pulse, socket::Shared,
 };
 
 /// Bytes of the reason of a close, sent or read (SPEC §8.6).
@@ -84,6 +84,15 @@ impl Connection {
     /// Gives back a stream that is to be accepted first.
     pub(crate) fn hold(&self, send: SendStream, recv: RecvStream) {
         *lock(&self.0.held) = Some((send, recv));
+    }
+
+    /// Closes a connection whose peer takes no datagrams: it could not be asked whether it lives
+    /// (SPEC §10.2).
+    pub(crate) fn check(&self) -> Result<(), ConnectError> {
+        if self.close_reason().is_none() && self.max_datagram_size().is_none() {
+            self.close(CloseCode::ProtocolViolation, "max_datagram_frame_size is missing");
+        }
+        self.close_reason().map_or(Ok(()), |closed| Err(connect_error(closed)))
     }
 
     /// The peer, proven by the handshake.

@@ -116,9 +116,7 @@ impl Dial {
         let mut early = self.early.lock().await;
         if let Early::Pending(accepted) = &mut *early {
             let accepted = accepted.await;
-            if let Some(closed) = self.connection.close_reason() {
-                return Err(connect_error(closed));
-            }
+            self.connection.check()?;
             self.handshakes.fetch_add(1, Ordering::Relaxed);
             *early = Early::Known(accepted);
         }

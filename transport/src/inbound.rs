@@ -9,7 +9,6 @@ use tokio::{sync::Mutex, time::Instant};
 use crate::{
     ConnectError, Connection, StreamError,
     connection::var_int,
-    dial::connect_error,
     endpoint::Settle,
     stream::{Receiver, Sender, refuse},
 };
@@ -87,10 +86,7 @@ impl Inbound {
                     self.connection.quinn().close(var_int(code.code()), b"");
                     Err(ConnectError::NotConfirmed)
                 }
-                Ok(_) => match self.connection.close_reason() {
-                    Some(closed) => Err(connect_error(closed)),
-                    None => Ok(()),
-                },
+                Ok(_) => self.connection.check(),
             };
             self.settle.now(outcome.is_ok());
             *confirmation = Confirmation::Known(outcome);

@@ -320,6 +320,10 @@ impl ResponderSession {
             (ResponderState::AwaitConfirm, Message::Confirm) if !self.confirmed => {
                 self.confirmed = true;
                 self.config.pulse.hear();
+                // At once: from now on a copy of the dialer's Initial is dropped (SPEC §5.2).
+                if let Some(dialer) = &self.dialer {
+                    crate::lock(&self.config.gate).settle(&dialer.peer, dialer.counter);
+                }
                 Ok(())
             }
             _ => Err(HandshakeError::UnexpectedMessage),

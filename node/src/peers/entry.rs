@@ -102,6 +102,10 @@ impl Entry {
             let heard = self.links.remove(at).liveness.heard();
             self.last_heard = self.last_heard.max(Some(heard));
         }
+        // A table of thousands that were here once keeps no room for their links.
+        if self.links.is_empty() {
+            self.links = Vec::new();
+        }
     }
 
     pub(super) fn may_be_forgotten(&self) -> bool {
