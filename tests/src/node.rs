@@ -28,6 +28,9 @@ use crate::machine::{Signal, signal};
 /// What no test needs to wait for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A node that is asked to stop has stopped by then, and twice as much for a machine with much to do.
+const STOPPED: Duration = Duration::from_secs(10);
+
 /// A running `node up`; killed when dropped. What it printed is shown if the test fails.
 pub struct TestNode {
     /// Its id.
@@ -196,10 +199,11 @@ impl TestNode {
         self.process.kill();
     }
 
-    /// Asks it to stop (SIGTERM) and waits until it has; whether it exited with 0.
+    /// Asks it to stop (SIGTERM) and waits until it has; whether it exited with 0, and in the time
+    /// that a node is given.
     pub fn stop(&self) -> bool {
         signal(self.pid(), Signal::Terminate);
-        self.process.wait().success()
+        self.process.wait(STOPPED).is_some_and(|status| status.success())
     }
 
     /// Starts it again on the same data folder and the same addresses; what still runs is killed.
@@ -225,7 +229,7 @@ pub struct UnderWay(Process);
 impl UnderWay {
     /// Waits for its end; whether it exited with 0.
     pub fn succeeds(self) -> bool {
-        self.0.wait().success()
+        self.0.wait(PATIENCE).is_some_and(|status| status.success())
     }
 }
 

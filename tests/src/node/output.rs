@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read},
     sync::{Arc, Condvar, Mutex, MutexGuard},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,8 @@ const KEPT: usize = 5000;
 pub(super) struct Output {
     lines: Mutex<Lines>,
     more: Condvar,
+    /// Reads the events of the present life.
+    reader: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -35,24 +37,31 @@ struct Lines {
 }
 
 impl Output {
-    /// A process was started: reads its pipes until they end.
+    /// A process was started, after the end of the one before: reads its pipes until they end.
     pub(super) fn follow(
         self: &Arc<Self>,
         stdout: impl Read + Send + 'static,
         stderr: impl Read + Send + 'static,
     ) {
+        let mut reader = self.reader.lock().unwrap();
+        if let Some(before) = reader.take() {
+            before.join().expect("what was printed could be read");
+        }
         let mut lines = self.lock();
         (lines.born, lines.read, lines.ended) = (lines.events.len(), lines.events.len(), false);
         drop(lines);
         let output = self.clone();
-        thread::spawn(move || output.read_events(stdout));
+        *reader = Some(thread::spawn(move || output.read_events(stdout)));
         let output = self.clone();
         thread::spawn(move || output.read_log(stderr));
     }
 
     fn read_events(&self, stdout: impl Read) {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        let (mut stdout, mut line) = (BufReader::new(stdout), String::new());
+        // Who is killed may leave half a line.
+        while stdout.read_line(&mut line).is_ok() && line.ends_with('\n') {
             let event = serde_json::from_str(&line).expect("stdout is one JSON object a line");
+            line.clear();
             self.lock().events.push(event);
             self.more.notify_all();
         }

@@ -4,6 +4,8 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
     sync::{Mutex, OnceLock, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
@@ -60,9 +62,16 @@ impl Process {
         *self.0.lock().unwrap() = child;
     }
 
-    /// Waits for its end.
-    pub(super) fn wait(&self) -> ExitStatus {
-        self.0.lock().unwrap().wait().unwrap()
+    /// Waits for its end; `None` if it has not come within this time.
+    pub(super) fn wait(&self, within: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            let status = self.0.lock().unwrap().try_wait().unwrap();
+            if status.is_some() || start.elapsed() > within {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

@@ -85,7 +85,9 @@ fn run(seed: u64, form: &Form) {
     thread::scope(|scope| {
         let (blows, cycles, changes) = (next(), [next(), next()], next());
         scope.spawn(move || chaos.blows(blows));
-        cycles.map(|cycles| scope.spawn(move || chaos.cycles(cycles)));
+        for cycles in cycles {
+            scope.spawn(move || chaos.cycles(cycles));
+        }
         scope.spawn(move || chaos.changes(changes));
     });
     println!(
