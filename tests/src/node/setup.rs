@@ -47,6 +47,13 @@ impl Setup {
         Self { listen: listen.into_iter().map(|addr| addr.to_string()).collect(), ..self }
     }
 
+    /// With this `config.toml` in the data folder.
+    pub fn configuration(self, text: &str) -> Self {
+        fs::create_dir_all(&self.folder).unwrap();
+        fs::write(self.folder.join("config.toml"), text).unwrap();
+        self
+    }
+
     /// More flags of `up`.
     pub fn flags<S: ToString>(mut self, flags: impl IntoIterator<Item = S>) -> Self {
         self.flags.extend(flags.into_iter().map(|flag| flag.to_string()));
