@@ -12,10 +12,10 @@ pub const ALPHA: usize = 2;
 pub const PATHS: usize = 4;
 /// Nodes nearest to a path's point that have to answer before the path ends. SPEC §11.6.
 pub const WIDTH: usize = 5;
-/// Nodes that a region is expected to hold. SPEC §11.7.
+/// Nodes that a region is expected to hold, at least. SPEC §11.7.
 pub const REGION: usize = 24;
-/// A region with so many times the expected nodes is crowded. SPEC §11.7.
-pub const CROWDED: usize = 3;
+/// A region with so many halves of the expected nodes is crowded. SPEC §11.7.
+pub const CROWDED: usize = 5;
 /// Nodes of one subnet in a bucket, in a reply and on a path. SPEC §11.5.
 pub const SUBNET_IN_BUCKET: usize = 2;
 /// Nodes of one subnet in the table. SPEC §11.5.
@@ -113,17 +113,17 @@ impl Default for Config {
             in_cell: IN_CELL,
             max_entries: 1_000,
             spares: 8,
-            path_list: 60,
-            max_queries: 400,
+            path_list: 48,
+            max_queries: 250,
             more_paths: 28,
-            max_operations: 12,
+            max_operations: 8,
             max_requests: 256,
             max_publications: 64,
             max_holders: 256,
             quorum: QUORUM,
             max_providers: 64,
             max_records: 4_096,
-            max_store_bytes: 2 << 20,
+            max_store_bytes: 3 << 19,
             records_of_owner: 32,
             records_of_topic: 64,
             give_up: Duration::from_secs(10),

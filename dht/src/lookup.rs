@@ -27,12 +27,17 @@ pub const DISBELIEF: u8 = 3;
 /// Addresses of one peer that a lookup tries, if several are told. SPEC §11.6.
 pub const ADDRESSES: u8 = 3;
 
+/// So many paths remember as many candidates as the configuration says; the others a third.
+const FEW_PATHS: usize = 8;
+
 /// One lookup. See the module's notes.
 #[derive(Clone, Debug)]
 pub struct Lookup {
     target: Position,
     paths: Vec<Path>,
     peers: BTreeMap<PeerId, Peer>,
+    /// How those answered that each one named who answered us.
+    credits: BTreeMap<Teller, Credit>,
     alpha: usize,
     width: usize,
     list: usize,
@@ -58,17 +63,24 @@ pub struct Query {
 struct Peer {
     contact: Contact,
     /// Where else it is said to be, and by whom: tried if it does not answer.
-    other: Option<(Addrs, Option<PeerId>)>,
+    other: Option<(Addrs, Option<Teller>)>,
     /// Addresses that were tried.
     tried: u8,
     position: Position,
     state: State,
     /// The path that asked it, while it is more than `Fresh`.
-    path: usize,
+    path: u16,
     hop: u8,
     /// Who named it; `None` if our own table did.
-    teller: Option<PeerId>,
-    /// How those answered that this one named.
+    teller: Option<Teller>,
+}
+
+/// Who named somebody: the first bytes of its id, which is enough to tell a few hundred apart.
+type Teller = u64;
+
+/// How those answered that one node named.
+#[derive(Clone, Copy, Debug, Default)]
+struct Credit {
     silent: u8,
     answered: u8,
 }
@@ -97,6 +109,7 @@ impl Lookup {
             target,
             paths: Vec::new(),
             peers: BTreeMap::new(),
+            credits: BTreeMap::new(),
             alpha: config.alpha,
             width,
             list: config.path_list,
@@ -110,12 +123,15 @@ impl Lookup {
     }
 
     /// Opens more paths, which begin at `seeds` and at all that answered so far.
+    ///
+    /// If there are many, each remembers less.
     pub fn open_paths(&mut self, points: &[Position], seeds: &[Contact]) {
         let known = self.answered().map(|(contact, _)| contact);
         let seeds: Vec<Contact> = seeds.iter().copied().chain(known).collect();
         for point in points {
             let at = self.paths.len();
-            self.paths.push(Path::new(*point));
+            let most = if at < FEW_PATHS { self.list } else { self.list / 3 };
+            self.paths.push(Path::new(*point, most));
             self.add(at, &seeds, None, 1);
         }
     }
@@ -144,8 +160,8 @@ impl Lookup {
         }
         known.state = State::Answered;
         let (path, hop, teller) = (known.path, known.hop, known.teller);
-        self.credit(teller, |teller| &mut teller.answered);
-        self.add(path, named, Some(*peer), hop.saturating_add(1));
+        self.credit(teller, |credit| &mut credit.answered);
+        self.add(usize::from(path), named, Some(teller_of(peer)), hop.saturating_add(1));
         Some(hop)
     }
 
@@ -162,7 +178,7 @@ impl Lookup {
             known.contact.addrs = addrs;
             known.teller = teller;
         }
-        self.credit(teller, |teller| &mut teller.silent);
+        self.credit(teller, |credit| &mut credit.silent);
     }
 
     /// Time went by: who has not answered is late.
@@ -229,7 +245,7 @@ impl Lookup {
         let known = self.peers.get_mut(&peer)?;
         known.state = State::Asked(now + soft);
         known.tried += 1;
-        known.path = path;
+        known.path = path as u16;
         self.queries += 1;
         let near = self.paths[path].point();
         Some(Query { contact: known.contact, near, hop: known.hop })
@@ -265,7 +281,7 @@ impl Lookup {
     }
 
     fn is_waiting(&self, at: usize) -> bool {
-        self.peers.values().any(|peer| peer.state == State::Late && peer.path == at)
+        self.peers.values().any(|peer| peer.state == State::Late && usize::from(peer.path) == at)
     }
 
     /// The first `width` nodes of a path that are neither given up nor late nor another path's,
@@ -276,7 +292,7 @@ impl Lookup {
             let peer = self.peers.get(peer)?;
             let usable = match peer.state {
                 State::Fresh => !self.is_disbelieved(peer),
-                State::Asked(_) | State::Answered => peer.path == at,
+                State::Asked(_) | State::Answered => usize::from(peer.path) == at,
                 State::Late | State::Failed => false,
             };
             (usable && subnets.try_add(&peer.contact.addrs, self.subnet)).then_some(peer)
@@ -285,19 +301,19 @@ impl Lookup {
     }
 
     fn is_disbelieved(&self, peer: &Peer) -> bool {
-        let teller = peer.teller.and_then(|teller| self.peers.get(&teller));
+        let credit = peer.teller.and_then(|teller| self.credits.get(&teller));
         peer.state == State::Fresh
-            && teller.is_some_and(|teller| teller.silent >= DISBELIEF && teller.answered == 0)
+            && credit.is_some_and(|credit| credit.silent >= DISBELIEF && credit.answered == 0)
     }
 
-    fn credit(&mut self, teller: Option<PeerId>, count: impl Fn(&mut Peer) -> &mut u8) {
-        if let Some(teller) = teller.and_then(|teller| self.peers.get_mut(&teller)) {
-            let count = count(teller);
+    fn credit(&mut self, teller: Option<Teller>, count: impl Fn(&mut Credit) -> &mut u8) {
+        if let Some(teller) = teller {
+            let count = count(self.credits.entry(teller).or_default());
             *count = count.saturating_add(1);
         }
     }
 
-    fn add(&mut self, path: usize, named: &[Contact], teller: Option<PeerId>, hop: u8) {
+    fn add(&mut self, path: usize, named: &[Contact], teller: Option<Teller>, hop: u8) {
         for contact in named {
             let position = Position::of_peer(&contact.peer);
             let fresh = Peer {
@@ -306,11 +322,9 @@ impl Lookup {
                 tried: 0,
                 position,
                 state: State::Fresh,
-                path,
+                path: path as u16,
                 hop,
                 teller,
-                silent: 0,
-                answered: 0,
             };
             let known = *self.peers.entry(contact.peer).or_insert(fresh);
             if self.is_disbelieved(&known) {
@@ -325,7 +339,7 @@ impl Lookup {
 
     /// Somebody says that a known peer is somewhere else. Who says so may lie, and so may who said
     /// the other: each is tried if the one before does not answer.
-    fn add_addrs(&mut self, contact: &Contact, teller: Option<PeerId>) {
+    fn add_addrs(&mut self, contact: &Contact, teller: Option<Teller>) {
         let Some(known) = self.peers.get_mut(&contact.peer) else { return };
         match known.state {
             State::Failed if known.tried < ADDRESSES => {
@@ -342,13 +356,17 @@ impl Lookup {
 
     /// Forgets what a path has too much, the farthest first, unless it was asked or is on another.
     fn trim(&mut self, at: usize) {
-        for peer in self.paths[at].trim(self.list) {
+        for peer in self.paths[at].trim() {
             let fresh = self.peers.get(&peer).is_some_and(|known| known.state == State::Fresh);
             if fresh && !self.paths.iter().any(|path| path.contains(&peer)) {
                 self.peers.remove(&peer);
             }
         }
     }
+}
+
+fn teller_of(peer: &PeerId) -> Teller {
+    peer.as_bytes().iter().take(8).fold(0, |bytes, byte| bytes << 8 | u64::from(*byte))
 }
 
 /// The points at which the paths of a lookup aim: the target, and one random point in each of the

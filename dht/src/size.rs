@@ -66,7 +66,13 @@ impl NetworkSize {
     #[must_use]
     pub fn region_bits(&self, nodes: usize) -> u16 {
         let ratio = self.nodes() / nodes.max(1) as f64;
-        if ratio <= 1.0 { 0 } else { (ratio.log2().round() as u16).min(64) }
+        if ratio <= 1.0 { 0 } else { (ratio.log2() as u16).min(64) }
+    }
+
+    /// The number of nodes that a region of so many bits is expected to hold.
+    #[must_use]
+    pub fn in_region(&self, bits: u16) -> usize {
+        (self.nodes() / 2_f64.powi(i32::from(bits))) as usize
     }
 }
 
@@ -93,7 +99,8 @@ mod tests {
             size.handle_lookup(&point, nodes.iter().copied(), 20);
         }
         assert!((2000.0..4000.0).contains(&size.nodes()), "{}", size.nodes());
-        assert_eq!(size.region_bits(24), 7);
+        assert_eq!(size.region_bits(24), 6);
+        assert!((24..48).contains(&size.in_region(6)));
     }
 
     #[test]

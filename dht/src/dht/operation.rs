@@ -136,22 +136,10 @@ impl Dht {
     }
 
     fn lookup_is_over(&mut self, now: Instant, id: OperationId) {
-        let Some(operation) = self.operations.get_mut(&id) else { return };
-        let crowded = operation.lookup.in_region(operation.bits) > self.config.region * CROWDED;
-        let unfinished = match operation.goal {
-            Goal::Put(_) => true,
-            Goal::Refresh | Goal::Join => false,
-            _ => operation.agreed < self.config.quorum,
-        };
-        if crowded && unfinished && !operation.extended {
-            operation.extended = true;
-            operation.outcome.crowded = true;
-            let count = self.config.paths + self.config.more_paths;
-            let target = operation.lookup.target();
-            let more = points(&target, operation.bits, count, &mut self.rng);
-            operation.lookup.open_paths(&more[1..], &[]);
+        if self.goes_on(id) {
             return self.drive_one(now, id);
         }
+        let Some(operation) = self.operations.get(&id) else { return };
         match &operation.goal {
             Goal::Put(record) => {
                 let record = record.clone();
@@ -173,6 +161,32 @@ impl Dht {
             }
             _ => self.finish(id),
         }
+    }
+
+    /// Opens more paths once: many if the region is crowded, and a few if nothing was found.
+    /// Whether it did. SPEC §11.7.
+    fn goes_on(&mut self, id: OperationId) -> bool {
+        let Some(operation) = self.operations.get_mut(&id) else { return false };
+        let expected = self.size.in_region(operation.bits).max(self.config.region);
+        let crowded = operation.lookup.in_region(operation.bits) * 2 > expected * CROWDED;
+        let enough = match operation.goal {
+            Goal::Refresh | Goal::Join => true,
+            Goal::Put(_) => !crowded,
+            Goal::Locate(_) | Goal::Value | Goal::Providers => {
+                operation.outcome.found && (!crowded || operation.agreed >= self.config.quorum)
+            }
+        };
+        if enough || operation.extended {
+            return false;
+        }
+        operation.extended = true;
+        operation.outcome.crowded = crowded;
+        let Config { paths, more_paths, .. } = self.config;
+        let count = paths + if crowded { more_paths } else { paths };
+        let target = operation.lookup.target();
+        let more = points(&target, operation.bits, count, &mut self.rng);
+        operation.lookup.open_paths(&more[1..], &[]);
+        true
     }
 
     fn store_record(&mut self, now: Instant, id: OperationId, record: &Record) {

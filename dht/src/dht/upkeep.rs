@@ -18,7 +18,7 @@ const EXPIRY: Duration = Duration::from_secs(300);
 /// The first interval of what is repeated, while fewer than k nodes are known.
 const FIRST_ALONE: Duration = Duration::from_secs(15);
 /// After many newcomers, records of ours are published no sooner than this after the last time.
-const SETTLE: Duration = Duration::from_secs(300);
+const SETTLE: Duration = Duration::from_secs(1800);
 
 /// When the next step of each kind is due.
 #[derive(Clone, Copy, Debug, Default)]

@@ -8,11 +8,13 @@ use pinhole_proto::dht::{Distance, Position};
 pub(super) struct Path {
     point: Position,
     list: Vec<(Distance, PeerId)>,
+    most: usize,
 }
 
 impl Path {
-    pub(super) const fn new(point: Position) -> Self {
-        Self { point, list: Vec::new() }
+    /// A path that remembers `most` candidates.
+    pub(super) const fn new(point: Position, most: usize) -> Self {
+        Self { point, list: Vec::new(), most }
     }
 
     pub(super) const fn point(&self) -> Position {
@@ -35,9 +37,9 @@ impl Path {
         }
     }
 
-    /// Keeps the nearest `most`, and returns the others.
-    pub(super) fn trim(&mut self, most: usize) -> Vec<PeerId> {
-        let end = self.list.len().min(most);
+    /// Keeps the nearest, as many as it may, and returns the others.
+    pub(super) fn trim(&mut self) -> Vec<PeerId> {
+        let end = self.list.len().min(self.most);
         self.list.drain(end..).map(|(_, peer)| peer).collect()
     }
 }

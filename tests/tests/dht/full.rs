@@ -28,9 +28,10 @@ fn steady() {
     let population = Population::steady(nodes(10_000));
     let mut network = population.form(seed());
     let joined = network.requests;
+    eprintln!("formed: {} requests", joined);
     population.run_for(&mut network, MINUTE * 60);
     let settling = network.requests - joined;
-    let traffic = idle_traffic(&mut network, &population, MINUTE * 60);
+    let traffic = idle_traffic(&mut network, &population, MINUTE * 40);
     let reads = reads::locate(&mut network, &population, 2000, MINUTE * 10);
     let (sizes, alive) = tables(&network);
     println!("{} nodes, no churn: {reads}", population.nodes);
@@ -54,8 +55,8 @@ fn churn() {
     population.behind_nat = 30;
     population.session = Some(MINUTE * 60);
     let mut network = population.form(seed());
-    population.run_for(&mut network, MINUTE * 120);
-    let traffic = idle_traffic(&mut network, &population, MINUTE * 60);
+    population.run_for(&mut network, MINUTE * 90);
+    let traffic = idle_traffic(&mut network, &population, MINUTE * 40);
     let reads = reads::locate(&mut network, &population, 2000, MINUTE * 30);
     let (sizes, alive) = tables(&network);
     println!("{} nodes, sessions of 60 min, 30 % behind NAT: {reads}", population.nodes);
@@ -68,82 +69,108 @@ fn churn() {
     println!("  tables: median {}, {:.1} % alive", sizes.at(0.5), alive * 100.0);
 }
 
-/// One in five lies from the middle of a network's life on, through one round of publications.
-pub fn liars(nodes: usize, manners: Manners, count: usize, seed: u64) -> Reads {
-    let population = Population::steady(nodes);
-    let mut network = population.form(seed);
-    population.run_for(&mut network, MINUTE * 60);
-    swarm::corrupt(&mut network, 20, manners);
-    population.run_for(&mut network, MINUTE * 120);
-    reads::locate(&mut network, &population, count, MINUTE * 10)
-}
-
 #[test]
 #[ignore = "takes minutes; see docs/dht-simulation.md"]
 fn collusion() {
+    let population = Population::steady(nodes(1000));
+    let mut network = population.form(seed());
+    population.run_for(&mut network, MINUTE * 60);
     for manners in [Manners::Accomplices, Manners::Lies, Manners::Silence, Manners::Mixed] {
-        let reads = liars(nodes(1000), manners, 2000, seed());
-        println!("1000 nodes, 20 % {manners:?}: {reads}");
+        let reads = collude(&mut network, &population, manners, MINUTE * 60, 2000);
+        println!("{} nodes, 20 % {manners:?}: {reads}", population.nodes);
     }
 }
 
-/// A swarm of 200 around a record.
+/// The same fifth of all nodes lies from now on, in another manner than before.
+pub fn collude(
+    network: &mut Network,
+    population: &Population,
+    manners: Manners,
+    time: Duration,
+    count: usize,
+) -> Reads {
+    swarm::corrupt(network, 20, manners);
+    population.run_for(network, time);
+    reads::locate(network, population, count, MINUTE * 10)
+}
+
+/// A swarm around a record.
 #[derive(Clone, Copy, Debug)]
 pub struct Swarm {
+    pub members: usize,
     pub before_put: bool,
     pub subnets: usize,
     /// Ids share so many bits with the record's place.
     pub bits: u16,
 }
 
-pub fn swarmed(nodes: usize, swarm: Swarm, count: usize, seed: u64) -> Reads {
-    let population = Population::steady(nodes);
-    let mut network = population.form(seed);
-    population.run_for(&mut network, MINUTE * 60);
-    let publisher = random(&mut network, honest);
+pub fn swarmed(
+    network: &mut Network,
+    population: &Population,
+    swarm: Swarm,
+    time: Duration,
+    count: usize,
+) -> Reads {
+    let publisher = random(network, honest);
     let owner = network.nodes[publisher].peer;
-    let place = Position::of_value(&owner, "news");
+    let name = format!("news {}", network.requests);
+    let place = Position::of_value(&owner, &name);
     let attack = |network: &mut Network| {
-        let ids = swarm::ids_near(&place, swarm.bits, nodes / 5);
+        let ids = swarm::ids_near(&place, swarm.bits, swarm.members);
         swarm::add(network, &ids, swarm.subnets);
         swarm::push(network);
-        population.run_for(network, MINUTE * 60);
+        population.run_for(network, time);
     };
     if swarm.before_put {
-        attack(&mut network);
+        attack(network);
     }
-    let body =
-        Body::Value { name: Text::new("news").unwrap(), value: Bytes::new(*b"it rains").unwrap() };
+    let body = Body::Value {
+        name: Text::new(name.as_str()).unwrap(),
+        value: Bytes::new(*b"it rains").unwrap(),
+    };
     let life = MINUTE * 60 * 24;
     network.with(publisher, |now, dht| dht.publish(now, body, 1, life)).unwrap();
-    population.run_for(&mut network, MINUTE);
+    population.run_for(network, MINUTE);
     if !swarm.before_put {
-        attack(&mut network);
+        attack(network);
     }
-    let reads = reads::value(&mut network, &population, (owner, "news", b"it rains"), count);
-    let holders = (0..network.nodes.len()).filter(|at| {
-        let dht = network.nodes[*at].dht.as_ref();
+    let holds = |network: &Network, at: usize| {
+        let dht = network.nodes[at].dht.as_ref();
         dht.is_some_and(|dht| dht.store().records().any(|record| record.position() == place))
-    });
-    println!("  {} honest holders", holders.count());
+    };
+    let holders = (0..network.nodes.len()).filter(|at| holds(network, *at)).count();
+    let reads = reads::value(network, population, (owner, &name, b"it rains"), count);
+    println!("{swarm:?}: {holders} honest holders; {reads}");
+    network.with(publisher, |_, dht| dht.unpublish(&place));
+    swarm::retire(network);
+    population.run_for(network, time);
     reads
 }
 
 #[test]
 #[ignore = "takes minutes; see docs/dht-simulation.md"]
 fn swarms() {
+    let population = Population::steady(nodes(1000));
+    let members = population.nodes / 5;
+    let mut network = population.form(seed());
+    population.run_for(&mut network, MINUTE * 60);
     for bits in [12, 5] {
         for before_put in [true, false] {
-            for subnets in [200, 8] {
-                let swarm = Swarm { before_put, subnets, bits };
+            for subnets in [members, 8] {
                 let mut all = Reads::default();
-                for seed in seed()..seed() + 3 {
-                    let reads = swarmed(nodes(1000), swarm, 100, seed);
-                    println!("  {reads}");
+                for _ in 0..3 {
+                    let swarm = Swarm { members, before_put, subnets, bits };
+                    let reads = swarmed(&mut network, &population, swarm, MINUTE * 20, 100);
                     all.tried += reads.tried;
                     all.found += reads.found;
                 }
-                println!("{swarm:?}: found {:.2} % of {}", all.share(), all.tried);
+                let when = if before_put { "before" } else { "after" };
+                println!(
+                    "swarm of {members} at {bits} bits, {subnets} subnets, {when} the put: \
+                     found {:.2} % of {}",
+                    all.share(),
+                    all.tried
+                );
             }
         }
     }

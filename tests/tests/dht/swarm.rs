@@ -5,8 +5,11 @@ use pinhole_proto::dht::Position;
 
 use super::network::{Manners, Network};
 
-/// Every fifth node lies from now on. They know everybody.
+/// A share of the nodes, the same at each call, lies from now on. They know everybody.
 pub fn corrupt(network: &mut Network, share: usize, manners: Manners) {
+    for liar in network.liars.clone() {
+        network.nodes[liar].manners = manners;
+    }
     let count = network.nodes.len() * share / 100;
     while network.liars.len() < count {
         let at = network.rng.below(network.nodes.len());
@@ -54,6 +57,13 @@ pub fn add(network: &mut Network, ids: &[PeerId], subnets: usize) {
         let subnet = 1_000_000 + number % subnets;
         let at = network.add(*peer, subnet, true, Manners::Accomplices);
         network.liars.push(at);
+    }
+}
+
+/// The members leave.
+pub fn retire(network: &mut Network) {
+    for member in std::mem::take(&mut network.liars) {
+        network.nodes[member].online = false;
     }
 }
 
