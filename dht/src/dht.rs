@@ -113,8 +113,11 @@ impl Dht {
     /// A peer that said that it serves came to us from this address, over a connection that is
     /// confirmed.
     pub fn handle_came(&mut self, now: Instant, contact: Contact) {
+        let known = self.table.knows(&contact.peer);
         self.table.handle_came(now, contact);
-        self.newcomer(now, &contact);
+        if !known {
+            self.newcomer(now, &contact);
+        }
         if self.table.is_empty() && self.requests.is_empty() {
             // The first of a network knows nobody else whom it could ask.
             self.send_check(now, contact, true);
@@ -363,7 +366,7 @@ impl Dht {
 
     fn reached(&mut self, now: Instant, contact: Contact) {
         let first = self.table.is_empty();
-        let known = self.table.entry(&contact.peer).is_some();
+        let known = self.table.knows(&contact.peer);
         self.table.handle_reached(now, contact);
         if !known {
             self.newcomer(now, &contact);

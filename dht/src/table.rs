@@ -8,7 +8,7 @@
 //! Only an address that we dialed ourselves with success gives a node its entry. An entry that
 //! answers is never pushed out; one that failed is, by the next node that we reach.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pinhole_proto::PeerId;
 use pinhole_proto::dht::{Contact, Distance, Position};
@@ -77,7 +77,7 @@ impl Table {
         }
         self.subnets.add(&contact.addrs);
         self.len += 1;
-        let entry = Entry { contact, position, heard: now, failures: 0 };
+        let entry = Entry { contact, position, heard: now, failures: 0, stale: false };
         self.bucket_mut(depth).push(entry);
         true
     }
@@ -112,9 +112,11 @@ impl Table {
     /// the limit from one subnet. SPEC §11.3, §11.5.
     #[must_use]
     pub fn closest(&self, point: &Position, count: usize) -> Vec<Contact> {
+        let live = |entry: &&Entry| entry.failures == 0 && !entry.stale;
+        let few = self.entries().filter(live).count() < count;
         let mut all: Vec<(Distance, &Entry)> = self
             .entries()
-            .filter(|entry| entry.failures == 0)
+            .filter(|entry| entry.failures == 0 && (few || !entry.stale))
             .map(|entry| (entry.position.distance(point), entry))
             .collect();
         // Sorting a part of the table is enough nearly always.
@@ -131,6 +133,24 @@ impl Table {
         found
     }
 
+    /// Entries that were not heard for so long are probably gone; others are named before them.
+    pub fn mark_stale(&mut self, now: Instant, after: Duration) {
+        for entry in self.buckets.iter_mut().flat_map(|bucket| &mut bucket.entries) {
+            entry.stale = now.saturating_duration_since(entry.heard) > after;
+        }
+    }
+
+    /// Whether the peer has an entry or waits for one.
+    #[must_use]
+    pub fn knows(&self, peer: &PeerId) -> bool {
+        let bucket =
+            self.place_of(peer).and_then(|(depth, _)| self.buckets.get(usize::from(depth)));
+        bucket.is_some_and(|bucket| {
+            bucket.entry(peer).is_some()
+                || bucket.spares.iter().any(|spare| spare.came && spare.contact.peer == *peer)
+        })
+    }
+
     /// The node to contact next, if any: one that waits for a place that is free, the nearest to
     /// us first; then the entry that was not heard for longest.
     #[must_use]
@@ -139,13 +159,15 @@ impl Table {
         let spare = waiting.filter(|(_, bucket)| self.wants(bucket)).find_map(|(depth, bucket)| {
             bucket.spares.iter().rev().find(|spare| {
                 let quiet = now.saturating_duration_since(spare.since) >= self.config.quiet;
-                (quiet || !spare.came) && self.would_fit(depth as u16, spare)
+                let ready = if spare.came { quiet } else { self.is_sparse(bucket) };
+                ready && self.would_fit(depth as u16, spare)
             })
         });
         if let Some(spare) = spare {
             return Some(Check::Spare(spare.contact));
         }
-        let oldest = self.entries().min_by_key(|entry| (entry.heard, entry.position))?;
+        let unsure = self.entries().filter(|entry| entry.failures == 0);
+        let oldest = unsure.min_by_key(|entry| (entry.heard, entry.position))?;
         let old = now.saturating_duration_since(oldest.heard) >= self.config.fresh;
         old.then_some(Check::Entry(oldest.contact))
     }
@@ -153,14 +175,17 @@ impl Table {
     /// Whether a bucket that should be full has few entries, and somebody waits for a place.
     #[must_use]
     pub fn is_thin(&self, now: Instant) -> bool {
-        let thin = |bucket: &&Bucket| {
-            bucket.entries.iter().filter(|entry| entry.failures == 0).count() < self.config.thin
-        };
         let ready = |bucket: &Bucket| {
             let quiet = |spare: &Spare| now.saturating_duration_since(spare.since);
             bucket.spares.iter().any(|spare| !spare.came || quiet(spare) >= self.config.quiet)
         };
-        self.buckets.iter().filter(thin).any(ready)
+        self.buckets.iter().filter(|bucket| self.is_sparse(bucket)).any(ready)
+    }
+
+    /// Nodes without an entry, the farthest bucket first.
+    pub fn named(&self, most: usize) -> impl Iterator<Item = Contact> + '_ {
+        let spares = self.buckets.iter().flat_map(|bucket| &bucket.spares);
+        spares.map(|spare| spare.contact).take(most)
     }
 
     /// A random point at the same distance from us as the peer.
@@ -239,6 +264,11 @@ impl Table {
         &mut self.buckets[depth]
     }
 
+    fn is_sparse(&self, bucket: &Bucket) -> bool {
+        let live = bucket.entries.iter().filter(|entry| entry.failures == 0 && !entry.stale);
+        live.count() < self.config.thin
+    }
+
     /// Whether the bucket takes another entry.
     fn wants(&self, bucket: &Bucket) -> bool {
         bucket.entries.len() < self.config.k || bucket.entries.iter().any(|e| e.failures > 0)
@@ -283,6 +313,7 @@ impl Table {
         let entry = &mut bucket.entries[at];
         entry.heard = entry.heard.max(now);
         entry.failures = 0;
+        entry.stale = false;
         let before = entry.contact.addrs;
         let mut after = before;
         after.update(&contact.addrs);
@@ -305,6 +336,7 @@ impl Table {
         if let Some(entry) = known.and_then(|bucket| bucket.entry_mut(&contact.peer)) {
             if came && entry.contact.addrs == contact.addrs {
                 entry.heard = entry.heard.max(now);
+                entry.stale = false;
             }
             return;
         }

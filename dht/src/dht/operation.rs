@@ -65,7 +65,12 @@ impl Dht {
         if self.operations.len() >= self.config.max_operations {
             return Err(DhtError::Busy);
         }
-        let seeds = self.table.closest(&target, self.config.k);
+        let mut seeds = self.table.closest(&target, self.config.k);
+        if !seeds.is_empty() && seeds.len() < self.config.k {
+            // With few entries the paths would begin at one node; those that it named are better.
+            let most = self.config.k - seeds.len();
+            seeds.extend(self.table.named(most));
+        }
         if seeds.is_empty() {
             return Err(DhtError::NoContacts);
         }
@@ -156,7 +161,13 @@ impl Dht {
                 let places = operation.lookup.answered().map(|(_, place)| place);
                 self.size.handle_own(&target, places, self.config.k);
                 let answered = operation.lookup.answered().count();
-                self.finish(id);
+                // Those around us are connected now: the first publication goes to them.
+                let us = self.table.us();
+                let own = self.publications.get(&us).map(|own| self.sign(now, own));
+                match own {
+                    Some(Ok(record)) => self.store_record(now, id, &record),
+                    _ => self.finish(id),
+                }
                 self.joined(now, answered);
             }
             _ => self.finish(id),

@@ -86,16 +86,16 @@ impl Dht {
             return self.failed(request, FailureKind::Peer);
         };
         self.timing.handle_sample(now.saturating_duration_since(sent));
-        let contact = dialed.and_then(|addr| Contact::at(to.peer, addr));
-        match contact {
-            Some(contact) => self.reached(now, contact),
-            None => self.table.handle_came(now, to),
-        }
         let us = self.table.me();
         let mut named = found.contacts.into_vec();
         named.retain(|contact| contact.peer != us && contact.peer != to.peer);
         for contact in &named {
             self.table.handle_named(now, *contact);
+        }
+        // After what it named is known: the first that is reached begins a lookup from there.
+        match dialed.and_then(|addr| Contact::at(to.peer, addr)) {
+            Some(contact) => self.reached(now, contact),
+            None => self.table.handle_came(now, to),
         }
         let Purpose::Lookup(id, hop) = purpose else { return self.checked(true) };
         let Some(operation) = self.operations.get_mut(&id) else { return };

@@ -31,7 +31,10 @@ fn steady() {
     eprintln!("formed: {} requests", joined);
     population.run_for(&mut network, MINUTE * 60);
     let settling = network.requests - joined;
+    let kinds = network.kinds;
     let traffic = idle_traffic(&mut network, &population, MINUTE * 40);
+    let hours = population.nodes as f64 * 40.0 / 60.0;
+    println!("  {}", network.kinds.hourly(&kinds, hours));
     let reads = reads::locate(&mut network, &population, 2000, MINUTE * 10);
     let (sizes, alive) = tables(&network);
     println!("{} nodes, no churn: {reads}", population.nodes);
@@ -56,7 +59,10 @@ fn churn() {
     population.session = Some(MINUTE * 60);
     let mut network = population.form(seed());
     population.run_for(&mut network, MINUTE * 90);
+    let kinds = network.kinds;
     let traffic = idle_traffic(&mut network, &population, MINUTE * 40);
+    let hours = population.nodes as f64 * 40.0 / 60.0;
+    println!("  {}", network.kinds.hourly(&kinds, hours));
     let reads = reads::locate(&mut network, &population, 2000, MINUTE * 30);
     let (sizes, alive) = tables(&network);
     println!("{} nodes, sessions of 60 min, 30 % behind NAT: {reads}", population.nodes);
@@ -173,5 +179,31 @@ fn swarms() {
                 );
             }
         }
+    }
+}
+
+/// How many requests, paths and answers a lookup should have: readers that differ, in one network
+/// with liars.
+#[test]
+#[ignore = "takes minutes; see docs/dht-simulation.md"]
+fn choices() {
+    let population = Population::steady(nodes(1000));
+    let mut network = population.form(seed());
+    population.run_for(&mut network, MINUTE * 60);
+    swarm::corrupt(&mut network, 20, Manners::Accomplices);
+    let shipped = network.config.clone();
+    for (alpha, paths, width) in
+        [(3, 1, 20), (2, 2, 10), (1, 4, 5), (2, 4, 5), (3, 4, 5), (2, 6, 4), (2, 8, 3)]
+    {
+        network.config = pinhole_dht::Config { alpha, paths, width, ..shipped.clone() };
+        let readers: Vec<usize> = (0..20)
+            .map(|_| {
+                let seed = random(&mut network, honest);
+                network.join(false, Some(seed))
+            })
+            .collect();
+        population.run_for(&mut network, MINUTE * 5);
+        let reads = reads::locate_from(&mut network, &population, &readers, 600, MINUTE * 5);
+        println!("alpha {alpha}, {paths} paths, {width} answers: {reads}");
     }
 }

@@ -16,10 +16,10 @@ const FIRST_CONTACT: u64 = 3_900 + 5 * 28;
 const CONNECTION: u64 = 200;
 /// Bytes around a message: stream header, frame, QUIC, IP and UDP, and an acknowledgement.
 const AROUND: u64 = 10 + 2 + 30 + 28 + 65;
-/// Bytes of a dial that nobody answers: three Initials.
-const UNANSWERED: u64 = 3 * (1_200 + 28);
+/// Bytes of a dial that nobody answers: two Initials.
+const UNANSWERED: u64 = 2 * (1_200 + 28);
 /// Until a dial that nobody answers is given up.
-const DIAL_TIME: Duration = Duration::from_secs(5);
+const DIAL_TIME: Duration = Duration::from_secs(3);
 /// How long an unused connection stays.
 const LINGER: Duration = Duration::from_secs(20);
 /// Unix time at the beginning.
@@ -41,7 +41,6 @@ pub enum Manners {
 
 pub struct Node {
     pub peer: PeerId,
-    pub position: Position,
     pub addr: SocketAddr,
     pub serves: bool,
     pub manners: Manners,
@@ -64,6 +63,34 @@ enum Happening {
     Leave(usize),
 }
 
+/// Requests by what they cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kinds {
+    /// Checks that the upkeep sent; counted below too.
+    pub checks: u64,
+    /// Nobody answered the dial.
+    pub unanswered: u64,
+    /// On a new connection.
+    pub first_contacts: u64,
+    /// On a connection that was there.
+    pub others: u64,
+}
+
+impl Kinds {
+    /// A line of these, for one node in one hour.
+    pub fn hourly(&self, before: &Self, node_hours: f64) -> String {
+        let each = |now: u64, before: u64| (now - before) as f64 / node_hours;
+        format!(
+            "a node in an hour: {:.1} first contacts, {:.1} unanswered dials, {:.1} other requests; \
+             {:.1} of all are checks",
+            each(self.first_contacts, before.first_contacts),
+            each(self.unanswered, before.unanswered),
+            each(self.others, before.others),
+            each(self.checks, before.checks),
+        )
+    }
+}
+
 pub struct Network {
     pub now: Instant,
     pub start: Instant,
@@ -72,6 +99,7 @@ pub struct Network {
     pub config: Config,
     pub events: Vec<(usize, Instant, Event)>,
     pub requests: u64,
+    pub kinds: Kinds,
     /// Accomplices, for those who lie; sorted by nothing.
     pub liars: Vec<usize>,
     /// What liars know of everybody.
@@ -99,6 +127,7 @@ impl Network {
             config: Config::default(),
             events: Vec::new(),
             requests: 0,
+            kinds: Kinds::default(),
             liars: Vec::new(),
             honest: Vec::new(),
             left: Vec::new(),
@@ -154,7 +183,6 @@ impl Network {
         self.by_addr.insert(addr, at);
         self.nodes.push(Node {
             peer,
-            position: Position::of_peer(&peer),
             addr,
             serves,
             manners,
@@ -202,13 +230,6 @@ impl Network {
         }
         self.now = until;
         true
-    }
-
-    pub fn run_for(&mut self, time: Duration) {
-        let until = self.now + time;
-        while !self.run_until(until) {
-            self.left.clear();
-        }
     }
 
     fn step(&mut self, happening: Happening) {
@@ -274,6 +295,7 @@ impl Network {
 
     fn send(&mut self, from: usize, transmit: Transmit) {
         self.requests += 1;
+        self.kinds.checks += u64::from(transmit.fresh);
         let addr = transmit.to.addrs.iter().next().unwrap();
         let to = self.by_addr.get(&addr).copied();
         let to = to.filter(|to| self.nodes[*to].peer == transmit.to.peer && *to != from);
@@ -281,11 +303,14 @@ impl Network {
         let usable = open.is_some_and(|dialer| dialer == from || !transmit.fresh);
         let Some(to) = to.filter(|to| usable || self.nodes[*to].serves) else {
             self.nodes[from].bytes += UNANSWERED;
+            self.kinds.unanswered += 1;
             let fail = Happening::Fail { to: from, id: transmit.id };
             return self.happen(self.now + DIAL_TIME, fail);
         };
         let mut weight = transmit.body.len() as u64 + AROUND;
         let mut delay = self.delay(from, to);
+        self.kinds.others += u64::from(usable);
+        self.kinds.first_contacts += u64::from(!usable);
         if !usable {
             weight += FIRST_CONTACT + CONNECTION;
             if transmit.rpc == Rpc::Store {
@@ -392,7 +417,7 @@ impl Network {
         self.next += 1;
         self.queue.push(Reverse((at, self.next)));
         self.happenings.insert(self.next, happening);
-        if self.next % 1_000_000 == 0 {
+        if self.next.is_multiple_of(1_000_000) {
             let now = self.now;
             self.connections.retain(|_, (_, until)| *until > now);
         }

@@ -28,6 +28,17 @@ pub fn locate(
     count: usize,
     time: Duration,
 ) -> Reads {
+    locate_from(network, population, &[], count, time)
+}
+
+/// The same, by these nodes only, if there are any.
+pub fn locate_from(
+    network: &mut Network,
+    population: &Population,
+    readers: &[usize],
+    count: usize,
+    time: Duration,
+) -> Reads {
     let mut reads = Reads::default();
     let mut open = HashMap::new();
     network.events.clear();
@@ -36,7 +47,11 @@ pub fn locate(
         let settled = |network: &Network, at: usize| {
             honest(network, at) && network.nodes[at].since + Duration::from_secs(60) <= network.now
         };
-        let (who, whom) = (random(network, settled), random(network, settled));
+        let whom = random(network, settled);
+        let who = match readers.len() {
+            0 => random(network, settled),
+            len => readers[network.rng.below(len)],
+        };
         if who == whom {
             continue;
         }

@@ -37,7 +37,7 @@ fn nearly_everybody_is_found_while_members_come_and_go() {
 fn a_fifth_of_liars_hides_nobody() {
     let population = Population::steady(150);
     let mut network = population.form(3);
-    population.run_for(&mut network, MINUTE * 10);
+    population.run_for(&mut network, MINUTE * 60);
     for manners in [Manners::Accomplices, Manners::Mixed] {
         let reads = collude(&mut network, &population, manners, MINUTE * 5, 60);
         println!("{manners:?}: {reads}");
@@ -49,7 +49,7 @@ fn a_fifth_of_liars_hides_nobody() {
 fn a_swarm_around_a_record_does_not_hide_it() {
     let population = Population::steady(150);
     let mut network = population.form(4);
-    population.run_for(&mut network, MINUTE * 10);
+    population.run_for(&mut network, MINUTE * 60);
     for (before_put, subnets) in [(true, 30), (false, 8)] {
         let swarm = Swarm { members: 30, before_put, subnets, bits: 9 };
         let reads = swarmed(&mut network, &population, swarm, MINUTE * 5, 40);
