@@ -21,8 +21,6 @@ pub struct Entry {
     pub heard: Instant,
     /// Requests in a row that it did not answer.
     pub failures: u8,
-    /// Not heard for so long that, as things are, it is probably gone.
-    pub stale: bool,
 }
 
 /// A node that may get a place once we reach it.

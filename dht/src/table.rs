@@ -8,7 +8,7 @@
 //! Only an address that we dialed ourselves with success gives a node its entry. An entry that
 //! answers is never pushed out; one that failed is, by the next node that we reach.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pinhole_proto::PeerId;
 use pinhole_proto::dht::{Contact, Distance, Position};
@@ -77,7 +77,7 @@ impl Table {
         }
         self.subnets.add(&contact.addrs);
         self.len += 1;
-        let entry = Entry { contact, position, heard: now, failures: 0, stale: false };
+        let entry = Entry { contact, position, heard: now, failures: 0 };
         self.bucket_mut(depth).push(entry);
         true
     }
@@ -112,11 +112,9 @@ impl Table {
     /// the limit from one subnet. SPEC §11.3, §11.5.
     #[must_use]
     pub fn closest(&self, point: &Position, count: usize) -> Vec<Contact> {
-        let live = |entry: &&Entry| entry.failures == 0 && !entry.stale;
-        let few = self.entries().filter(live).count() < count;
         let mut all: Vec<(Distance, &Entry)> = self
             .entries()
-            .filter(|entry| entry.failures == 0 && (few || !entry.stale))
+            .filter(|entry| entry.failures == 0)
             .map(|entry| (entry.position.distance(point), entry))
             .collect();
         // Sorting a part of the table is enough nearly always.
@@ -131,13 +129,6 @@ impl Table {
             found = self.diverse(&all, count);
         }
         found
-    }
-
-    /// Entries that were not heard for so long are probably gone; others are named before them.
-    pub fn mark_stale(&mut self, now: Instant, after: Duration) {
-        for entry in self.buckets.iter_mut().flat_map(|bucket| &mut bucket.entries) {
-            entry.stale = now.saturating_duration_since(entry.heard) > after;
-        }
     }
 
     /// Whether the peer has an entry or waits for one.
@@ -265,7 +256,7 @@ impl Table {
     }
 
     fn is_sparse(&self, bucket: &Bucket) -> bool {
-        let live = bucket.entries.iter().filter(|entry| entry.failures == 0 && !entry.stale);
+        let live = bucket.entries.iter().filter(|entry| entry.failures == 0);
         live.count() < self.config.thin
     }
 
@@ -313,7 +304,6 @@ impl Table {
         let entry = &mut bucket.entries[at];
         entry.heard = entry.heard.max(now);
         entry.failures = 0;
-        entry.stale = false;
         let before = entry.contact.addrs;
         let mut after = before;
         after.update(&contact.addrs);
@@ -336,7 +326,6 @@ impl Table {
         if let Some(entry) = known.and_then(|bucket| bucket.entry_mut(&contact.peer)) {
             if came && entry.contact.addrs == contact.addrs {
                 entry.heard = entry.heard.max(now);
-                entry.stale = false;
             }
             return;
         }

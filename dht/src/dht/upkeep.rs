@@ -15,8 +15,6 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// How often expired records are forgotten.
 const EXPIRY: Duration = Duration::from_secs(300);
 
-/// An entry is stale after so many times the time between two checks.
-const STALE: u32 = 6;
 /// So many times a region's nodes come up before we publish ahead of time.
 const NEWCOMERS: usize = 3;
 /// The first interval of what is repeated, while fewer than k nodes are known.
@@ -194,11 +192,6 @@ impl Dht {
         if self.upkeep.check.is_none_or(|at| at > now) {
             return;
         }
-        // Where nearly all that are checked answer, an old entry is as good as a new one.
-        let Config { check_most, .. } = self.config;
-        let pace = self.upkeep.check_pace;
-        let after = if pace < check_most { pace * STALE } else { Duration::MAX };
-        self.table.mark_stale(now, after);
         let thin = self.table.is_thin(now);
         if (thin || self.role == Role::Server)
             && self.has_capacity()
