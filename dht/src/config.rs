@@ -129,7 +129,7 @@ impl Default for Config {
             give_up: Duration::from_secs(10),
             republish: REPUBLISH,
             address_life: ADDRESS_LIFE,
-            check: Duration::from_secs(360),
+            check: Duration::from_secs(120),
             check_most: Duration::from_secs(1200),
             check_thin: Duration::from_secs(2),
             thin: 3,

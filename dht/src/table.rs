@@ -150,7 +150,7 @@ impl Table {
         let spare = waiting.filter(|(_, bucket)| self.wants(bucket)).find_map(|(depth, bucket)| {
             bucket.spares.iter().rev().find(|spare| {
                 let quiet = now.saturating_duration_since(spare.since) >= self.config.quiet;
-                let ready = if spare.came { quiet } else { self.is_sparse(bucket) };
+                let ready = quiet || !spare.came;
                 ready && self.would_fit(depth as u16, spare)
             })
         });

@@ -9,6 +9,7 @@ use super::operation::Goal;
 use super::surface::Role;
 use super::{Dht, DhtError};
 use crate::config::Config;
+use crate::table::Check;
 
 /// A publication that could not start is tried again after this time.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -193,14 +194,17 @@ impl Dht {
             return;
         }
         let thin = self.table.is_thin(now);
-        if (thin || self.role == Role::Server)
-            && self.has_capacity()
-            && let Some(check) = self.table.next_check(now)
-        {
+        let asks = (thin || self.role == Role::Server) && self.has_capacity();
+        let check = asks.then(|| self.table.next_check(now)).flatten();
+        if let Some(check) = check {
             self.send_check(now, *check.contact(), true);
         }
-        let pace = self.upkeep.check_pace.max(self.config.check_thin);
-        let next = if thin { self.config.check_thin } else { pace };
+        let next = match check {
+            _ if thin => self.config.check_thin,
+            // Who waits for a free place is missing in what we tell others.
+            Some(Check::Spare(_)) => self.config.check,
+            _ => self.upkeep.check_pace.max(self.config.check_thin),
+        };
         self.upkeep.check = Some(now + self.rng.around(next));
     }
 
