@@ -204,7 +204,7 @@ impl Dht {
         let Some(operation) = self.operations.get(&id) else { return };
         let target = operation.lookup.target();
         let holders = self.holders(operation, &target);
-        let Ok(body) = encode(record, StoreExchange::REQUEST_LIMIT) else { return };
+        let Ok(body) = encode(record, StoreExchange::REQUEST_LIMIT) else { return self.finish(id) };
         let mut sent = 0;
         self.published(now, &target, holders.len());
         for contact in holders {

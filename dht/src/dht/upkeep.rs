@@ -128,7 +128,7 @@ impl Dht {
             false => (Goal::Join, self.table.us()),
         };
         let started = self.start_upkeep(now, goal, point).is_ok();
-        let pace = if started { self.upkeep.refresh_pace } else { AGAIN };
+        let pace = if started { self.upkeep.refresh_pace.max(FIRST_ALONE) } else { AGAIN };
         self.upkeep.refresh_pace = (pace * 2).min(self.config.refresh);
         self.upkeep.refresh = Some(now + self.rng.around(pace));
     }
