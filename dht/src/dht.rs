@@ -35,11 +35,11 @@ pub use self::surface::{
 };
 use self::upkeep::{Publication, Upkeep};
 use crate::config::Config;
-use crate::rng::Rng;
 use crate::size::NetworkSize;
 use crate::store::Store;
 use crate::table::Table;
 use crate::timing::Timing;
+use pinhole_proto::rng::Rng;
 
 /// The distributed hash table of one node. See the module's notes.
 pub struct Dht {

@@ -14,7 +14,6 @@ pub mod bucket;
 pub mod config;
 pub mod dht;
 pub mod lookup;
-pub mod rng;
 pub mod size;
 pub mod store;
 pub mod subnet;
@@ -28,4 +27,4 @@ pub use config::Config;
 pub use dht::{
     Dht, DhtError, Event, FailureKind, OperationId, Outcome, Proof, RequestId, Role, Rpc, Transmit,
 };
-pub use rng::Rng;
+pub use pinhole_proto::rng::Rng;

@@ -19,7 +19,7 @@ use pinhole_proto::dht::{Addrs, Contact, Position};
 
 use self::path::Path;
 use crate::config::Config;
-use crate::rng::Rng;
+use pinhole_proto::rng::Rng;
 
 /// Nodes that led to silence so often, and never to an answer, are not believed. SPEC §11.6.
 pub const DISBELIEF: u8 = 3;

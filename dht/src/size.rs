@@ -86,7 +86,7 @@ fn estimate(distances: &[Distance], count: usize) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use pinhole_proto::rng::Rng;
 
     #[test]
     fn the_estimate_is_right_within_a_third() {

@@ -17,8 +17,8 @@ use pinhole_proto::Record;
 use pinhole_proto::dht::{Position, StoreRefusal, Stored};
 
 use crate::config::Config;
-use crate::rng::Rng;
 use crate::subnet::Subnet;
+use pinhole_proto::rng::Rng;
 
 /// Memory that a record takes beside its bytes on the wire.
 const OVERHEAD: usize = 400;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pinhole_proto::dht::{Contact, Position};
 use pinhole_proto::{PeerId, SecretKey};
 
-use crate::rng::Rng;
+use pinhole_proto::rng::Rng;
 
 /// The start of a test's time. Its value does not matter.
 #[allow(clippy::disallowed_methods, reason = "only differences are used")]

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::rng::Rng;
+use pinhole_proto::rng::Rng;
 
 /// The longest wait after the first failure, by default. SPEC §10.8.
 pub const BASE: Duration = Duration::from_secs(1);

@@ -22,7 +22,7 @@ use crate::node::{Node, Stop};
 use crate::peers::{Origin, PeerRefused, Peers, PeersConfig};
 use crate::protocols::message::Messages;
 use crate::protocols::{Builtin, Inbox};
-use crate::rng::Rng;
+use pinhole_proto::rng::Rng;
 
 /// Requests that wait for the driver.
 const REQUEST_QUEUE: usize = 64;

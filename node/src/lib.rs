@@ -77,7 +77,6 @@ mod node;
 pub mod peers;
 mod protocols; // shell
 mod refusals;
-pub mod rng;
 mod stream;
 mod tally;
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub use self::surface::{
 pub use self::witness::{MAX_ASKED, MAX_ASKING, WITNESSES};
 use crate::allowlist::Verdict;
 use crate::keepalive::Keepalive;
-use crate::rng::Rng;
+use pinhole_proto::rng::Rng;
 
 /// Of two connections that came up within this time, the dials may have crossed.
 const DIALED_AT_ONCE: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinhole_node::rng::Rng;
+use pinhole_node::proto::rng::Rng;
 use pinhole_node::{Candidate, Node, PeerAddr, PeerId, Protocol, Stream};
 use tokio::net::UdpSocket;
 

@@ -14,6 +14,7 @@ use crate::header::Protocol;
 use crate::id::PeerId;
 use crate::message::Exchange;
 use crate::record::{RECORD_LIMIT, Record};
+use crate::rng::Rng;
 
 /// The most contacts in a reply of [`Find`], and the size of a bucket. SPEC §11.3.
 pub const MAX_CONTACTS: usize = 20;
@@ -28,6 +29,17 @@ pub const FIND_RECORDS_LIMIT: usize = 1_240;
 /// A place in the space of 256-bit numbers: of a peer, of a record, or a point. SPEC §11.1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position(pub [u8; 32]);
+
+impl Rng {
+    /// A random position.
+    pub fn position(&mut self) -> Position {
+        let mut bytes = [0; 32];
+        for word in bytes.chunks_exact_mut(8) {
+            word.copy_from_slice(&self.next_u64().to_be_bytes());
+        }
+        Position(bytes)
+    }
+}
 
 impl Position {
     /// Bits in a position.

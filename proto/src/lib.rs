@@ -63,6 +63,7 @@ pub mod key;
 pub mod message;
 pub mod network;
 pub mod record;
+pub mod rng;
 #[cfg(test)]
 mod testing;
 

@@ -1,9 +1,9 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::rng::Rng;
 use crate::subnet::Subnet;
 use crate::testing::{SECOND, addr, at, contact, peer, peer_where, start};
+use pinhole_proto::rng::Rng;
 
 fn table(rng: &mut Rng) -> Table {
     Table::new(peer(rng), Config::default())

@@ -335,7 +335,7 @@ fn an_idle_end_sets_no_timer_but_the_next_heartbeat() {
 /// heartbeat before, a timer is never in the past after it was served, and little is sent.
 #[test]
 fn random_inputs_keep_the_invariants() {
-    use crate::rng::Rng;
+    use pinhole_proto::rng::Rng;
     'seeds: for seed in 0..500 {
         let mut rng = Rng::from_seed(seed);
         let mut t = Trace::new(seed % 2 == 0);

@@ -6,7 +6,7 @@ use pinhole_proto::PeerId;
 
 use super::surface::{PeerCommand, Testimony};
 use super::{LinkId, PeerState, Peers};
-use crate::rng::Rng;
+use pinhole_proto::rng::Rng;
 
 /// Witnesses asked at a time about one peer. SPEC §10.7.
 pub const WITNESSES: usize = 3;

@@ -460,7 +460,7 @@ mod tests {
             "{\"ask\":\"ping\",\"to\":[\"pin1\",null,true],\"n\":-1.5e3,\"t\":\"\\u00fc\\n\"}",
             "[[1,2],{\"a\":{\"b\":false}},\"\\ud83d\\ude00\",0.25]",
         ];
-        let mut rng = pinhole_node::rng::Rng::from_seed(11);
+        let mut rng = pinhole_node::proto::rng::Rng::from_seed(11);
         let mut below = |bound: usize| (rng.next_u64() % bound as u64) as usize;
         for round in 0..20_000 {
             let mut bytes = valid[round % 2].as_bytes().to_vec();

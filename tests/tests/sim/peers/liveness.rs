@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pinhole_node::liveness::Preset;
 use pinhole_node::peers::{PeerState, PeersConfig, Reason};
-use pinhole_node::rng::Rng;
+use pinhole_node::proto::rng::Rng;
 use pinhole_tests::seeds::for_seeds;
 
 use super::transport::Net;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pinhole_node::backoff::{Backoff, BackoffConfig};
 use pinhole_node::peers::PeerState;
-use pinhole_node::rng::Rng;
+use pinhole_node::proto::rng::Rng;
 use pinhole_tests::seeds::for_seeds;
 
 use super::liveness::normal;

@@ -8,7 +8,7 @@ use pinhole_node::peers::{
     CloseReason, LinkId, LinkUp, Origin, PeerCommand, PeerEvent, PeerState, Peers, PeersConfig,
     Reason, Testimony,
 };
-use pinhole_node::rng::Rng;
+use pinhole_node::proto::rng::Rng;
 use pinhole_proto::message::Reached;
 use pinhole_proto::{Candidate, PeerId};
 
