@@ -346,3 +346,35 @@ async fn a_dial_that_nobody_answers_ends_with_no_answer() {
     let error = timeout(PATIENCE, dial.established()).await.unwrap().unwrap_err();
     assert_eq!(error, ConnectError::NoAnswer);
 }
+
+#[tokio::test]
+async fn a_send_that_is_cancelled_half_way_damages_nothing() {
+    let mut narrow = config();
+    narrow.stream_window = 20_000;
+    let (server, client) = (bind(narrow), bind(config()));
+    let accepted = tokio::spawn({
+        let server = server.clone();
+        async move { server.accept().await.unwrap().confirmed().await.unwrap() }
+    });
+    let connection = connect(&client, &server).await;
+    let accepted = accepted.await.unwrap();
+
+    let (first, second) = (vec![1; 100_000], vec![2; 50_000]);
+    let mut stream = connection.open(&ECHO, LIMIT).await.unwrap();
+    // Nobody reads, so that only a part of it finds room.
+    assert!(timeout(Duration::from_millis(300), stream.send(&first)).await.is_err());
+
+    let reader = tokio::spawn(async move {
+        let offer = accepted.accept().await.unwrap();
+        let mut stream = offer.open(|_| Some(LIMIT)).await.unwrap();
+        let mut frames = Vec::new();
+        while let Some(frame) = stream.recv().await.unwrap() {
+            frames.push(frame);
+        }
+        frames
+    });
+    timeout(PATIENCE, stream.send(&second)).await.unwrap().unwrap();
+    stream.finish().await.unwrap();
+    let frames = timeout(PATIENCE, reader).await.unwrap().unwrap();
+    assert!(frames == [first, second], "{} frames", frames.len());
+}
