@@ -2,7 +2,7 @@
 //! command and who change their minds about whom they admit, all at the same time. In the end every
 //! pair that is admitted is connected, and no other is.
 //!
-//! The long form takes about six minutes:
+//! The long form takes five to ten minutes:
 //! `PINHOLE_LONG=1 cargo test --release -p pinhole-tests --test chaos -- --nocapture mesh`
 
 use std::{
